@@ -1,0 +1,1 @@
+"""The Jepsen-like part: clusters, clients, history, checkers, reports, and the command line."""
