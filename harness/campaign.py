@@ -254,7 +254,10 @@ class _EntryReader:
             return NemesisSpec(name=str(name), streams=streams)
         if isinstance(content, dict) and "mix" in content:
             return NemesisSpec(name=str(name), streams=[self._mix(content, inside)])
-        return NemesisSpec(name=str(name), streams=[self._stream(item, place, 0, 1)])
+        if content is not None and not isinstance(content, dict):
+            raise self._error(f"{name!r} needs a list of faults, or the options of a fault, as a mapping", inside)
+        own = {key: value for key, value in (content or {}).items() if key not in _SCHEDULE}
+        return NemesisSpec(name=str(Named(name=str(name), options=own)), streams=[self._stream(item, place, 0, 1)])
 
     def _stream(self, item: Any, place: Place, number: int, of: int) -> Stream:
         """One fault on its own schedule; without a `first_seconds`, side by side ones begin one after the other."""

@@ -1,0 +1,310 @@
+"""The command line: `rashomon ...`. Each command says by `--help` what it does, with examples."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from faults.cluster import ClusterError
+from harness.errors import (
+    EXIT_AS_EXPECTED,
+    EXIT_INTERRUPTED,
+    EXIT_RUN_FAILED,
+    EXIT_UNKNOWN,
+    EXIT_VIOLATION,
+    BadInput,
+    RashomonError,
+    RunFailed,
+)
+
+RESULTS = Path("results")
+
+
+class _Group(click.Group):
+    """Turns the errors that a user can cause into one sentence and an exit code, for every command."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except RashomonError as error:
+            _fail(str(error), error.exit_code)
+        except ClusterError as error:
+            _fail(str(error), EXIT_RUN_FAILED)
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            _fail(f"the system refused: {error.strerror}{place}", EXIT_RUN_FAILED)
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            from node.registry import unknown
+
+            _fail(f"{unknown('command', args[0], self.commands)}; `rashomon --help` lists them", error.exit_code + 1)
+
+
+def _fail(sentence: str, code: int) -> Any:
+    click.echo(f"rashomon: {sentence}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="rashomon", prog_name="rashomon")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Break a cluster of real replicas, and find out whether one story fits what all its clients saw.
+
+    \b
+    rashomon run campaigns/quickstart.yaml     run fault campaigns, get verdicts and a report
+    rashomon list protocols                    what there is to be broken
+    rashomon check results/latest              judge a history again
+
+    Exit codes: 0 as expected, 1 a violation (or none where one was expected), 2 unknown, 3 bad input, 4 the run failed.
+    """
+    from harness.cluster.leftovers import sweep
+
+    for sentence in sweep():
+        click.echo(f"rashomon: cleaned up after a run that was killed: {sentence}", err=True)
+
+
+_cluster = click.option("--cluster", type=click.Choice(["local", "docker"]), help="Instead of the campaign's own.")
+
+
+@main.command()
+@click.argument("campaign", type=click.Path(path_type=Path))
+@_cluster
+@click.option("--seed", type=click.IntRange(min=0), help="Run every cell with this one seed.")
+@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="How long clients and faults work in each cell.")  # fmt: skip
+@click.option("--replicas", type=click.IntRange(1, 25), help="How many replicas each cluster has.")
+@click.option("--only", metavar="TEXT", help="Only the cells whose name contains TEXT.")
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+@click.option("--dry-run", is_flag=True, help="Print the resolved cells, run nothing.")
+def run(
+    campaign: Path,
+    cluster: Any,
+    seed: int | None,
+    time_limit: float | None,
+    replicas: int | None,
+    only: str | None,
+    results: Path,
+    dry_run: bool,
+) -> None:
+    """Run every cell of CAMPAIGN, a YAML file, and judge what the clients saw.
+
+    \b
+    rashomon run campaigns/quickstart.yaml
+    rashomon run campaigns/multi-paxos.yaml --only ring --time-limit 60 --seed 7
+    rashomon run campaigns/quickstart.yaml --cluster docker
+    rashomon run campaigns/multi-paxos.yaml --dry-run
+
+    Ctrl-C ends the run early: faults are healed, everything is stopped, and what was recorded is checked. A second
+    Ctrl-C gives up the checking too.
+    """
+    from harness.campaign import Overrides, load_campaign
+    from harness.campaign_run import run_campaign
+
+    overrides = Overrides(cluster=cluster, seed=seed, duration_seconds=time_limit, replicas=replicas)
+    specs = load_campaign(campaign, overrides)
+    if only is not None:
+        names = [spec.cell for spec in specs]
+        specs = [spec for spec in specs if only in spec.cell]
+        if not specs:
+            raise BadInput(f"--only {only!r} fits no cell: the cells are {'; '.join(names)}")
+    if dry_run:
+        _print_specs(specs)
+        return
+    with _interruptible() as interrupt:
+        sys.exit(run_campaign(specs, results, interrupt))
+
+
+def _print_specs(specs: list[Any]) -> None:
+    import yaml
+
+    for spec in specs:
+        click.echo(f"--- # {spec.cell}")
+        click.echo(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one raises KeyboardInterrupt."""
+    interrupt = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if interrupt.is_set():
+            raise KeyboardInterrupt
+        interrupt.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupt
+    except KeyboardInterrupt:
+        _fail("interrupted twice: stopped without finishing the checks; the history is kept", EXIT_INTERRUPTED)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@main.command()
+@click.argument("history", type=click.Path(path_type=Path))
+@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+              metavar="SECONDS", help="After this the verdict is `unknown`.")  # fmt: skip
+@click.option("--memory-limit", type=click.IntRange(min=16), default=1024, show_default=True, metavar="MB")
+@click.option("--json", "as_json", is_flag=True, help="The whole result as JSON on standard output.")
+def check(history: Path, time_limit: float, memory_limit: int, as_json: bool) -> None:
+    """Judge HISTORY: a history.jsonl, or the folder of a run.
+
+    \b
+    rashomon check results/latest
+    rashomon check my-history.jsonl --time-limit 300 --json
+    """
+    from harness.checkers.again import check_again
+
+    results = check_again(_history_file(history), time_limit, memory_limit)
+    if as_json:
+        click.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
+    else:
+        from harness.terminal import print_checks
+
+        print_checks(results)
+    verdicts = {result.verdict for result in results}
+    sys.exit(
+        EXIT_VIOLATION if "violation" in verdicts else EXIT_UNKNOWN if "unknown" in verdicts else EXIT_AS_EXPECTED
+    )
+
+
+def _history_file(path: Path) -> Path:
+    file = path / "history.jsonl" if path.is_dir() else path
+    if not file.is_file():
+        raise BadInput(f"{file}: there is no such history: name a history.jsonl or the folder of a run")
+    return file
+
+
+def _run_folder(path: Path) -> Path:
+    if not (path / "run.yaml").is_file():
+        raise BadInput(f"{path}: is not the folder of a run (it has no run.yaml): name one such as results/latest")
+    return path.resolve()
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+def report(run_folder: Path) -> None:
+    """Write the report of RUN, the folder of a run, anew.
+
+    \b
+    rashomon report results/latest
+    """
+    from harness.report import write_report
+
+    click.echo(str(write_report(_run_folder(run_folder))))
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@_cluster
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+def replay(run_folder: Path, cluster: Any, results: Path) -> None:
+    """Repeat RUN: the same faults at the same times, the same operations of each process.
+
+    Real clusters are not deterministic: how the replicas interleave may differ, and so may the verdict.
+
+    \b
+    rashomon replay results/latest
+    """
+    from harness.campaign_run import replay_run
+
+    with _interruptible() as interrupt:
+        sys.exit(replay_run(_run_folder(run_folder), cluster, results, interrupt))
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(["protocols", "machines", "faults", "workloads", "checkers"]))
+def list_(what: str) -> None:
+    """What there is: protocols, machines, faults, workloads or checkers, with their options.
+
+    \b
+    rashomon list faults
+    """
+    from harness.terminal import print_catalogue
+
+    print_catalogue(what)
+
+
+@main.command()
+@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True)
+@click.option("--replicas", type=click.IntRange(1, 25), default=5, show_default=True)
+@click.option("--protocol", default="multi-paxos", show_default=True)
+def up(cluster: str, replicas: int, protocol: str) -> None:
+    """Start a cluster and leave it running, to be talked to by hand.
+
+    \b
+    rashomon up --cluster local --protocol primary-backup
+    rashomon status --cluster local
+    rashomon down --cluster local
+    """
+    from harness.cluster import standing
+    from node.protocols import PROTOCOLS
+    from node.registry import UnknownName
+
+    try:
+        PROTOCOLS[protocol]
+    except UnknownName as error:
+        raise BadInput(f"--protocol: {error}") from error
+    for line in standing.up(cluster, replicas, protocol):
+        click.echo(line)
+
+
+@main.command()
+@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True)
+def down(cluster: str) -> None:
+    """Stop a cluster that was left running, and remove its containers, networks and data."""
+    from harness.cluster import standing
+
+    for line in standing.down(cluster):
+        click.echo(line)
+
+
+@main.command()
+@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True)
+def status(cluster: str) -> None:
+    """Addresses, roles and health of a cluster that was left running."""
+    from harness.cluster import standing
+
+    for line in standing.describe(cluster):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("results", type=click.Path(path_type=Path), default=RESULTS)
+@click.option("--port", type=click.IntRange(1, 65535), default=8090, show_default=True)
+def serve(results: Path, port: int) -> None:
+    """Show the reports in RESULTS in a browser, on this machine only.
+
+    \b
+    rashomon serve
+    rashomon serve results/ --port 9000
+    """
+    from harness.serve import serve_results
+
+    if not results.is_dir():
+        raise BadInput(f"{results}: is not a folder: run a campaign first, or name the folder of its results")
+    try:
+        serve_results(results, port, lambda address: click.echo(f"Reports at {address} (Ctrl-C ends this)"))
+    except OSError as error:
+        raise RunFailed(f"port {port} can't be used ({error.strerror}): choose another with --port") from error
+
+
+if __name__ == "__main__":
+    main()
