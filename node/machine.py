@@ -40,6 +40,8 @@ class Machine(ABC):
     name: ClassVar[str]
     functions: ClassVar[dict[str, str]]
     """Each function and one sentence about its argument, result and effect."""
+    queries: ClassVar[frozenset[str]] = frozenset()
+    """The functions that never change anything, whatever the state: a protocol may carry them out again at will."""
 
     @abstractmethod
     def problem(self, operation: Operation) -> str | None:
