@@ -8,7 +8,8 @@ The file `history.jsonl` is appended to as events happen, so that a crash of the
 `time` is monotonic nanoseconds since the run began. `type` is `invoke`, then `ok` (it happened), `fail` (it certainly did
 not) or `info` (unknown: it may take effect at any later time). `f`, `key` and `value` are the workload's, and the same in
 both events; an `ok` carries the `result` where the function has one: what a read saw, whether a cas (its value is
-`[from, to]`) was carried out; `fail` and `info` carry an `error`. `replica` is whom the process asked (last).
+`[from, to]`) was carried out; `fail` and `info` carry an `error`. `replica` is whom the process asked (last); a completion
+carries `attempts`, how often the operation was sent, where that is more than once.
 
 An event of the nemesis has the process `nemesis`; `f` is `inject` or `heal`, and one `number` ties both and their
 completions together::
@@ -29,9 +30,11 @@ concerns, if any: a replica that died on its own, the end of the clients' work, 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +43,25 @@ Event = dict[str, Any]
 NEMESIS = "nemesis"
 HARNESS = "harness"
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class History:
     """The record of one run, written as it grows. Safe to use from many threads; index order is time order.
 
     `begin()` starts the clock. Every event is in the file (not merely in a buffer of this process) when `append` returns.
+    The file must not exist yet: a history is never written over, or mixed with another one.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.error: str | None = None
+        """Why events can't be recorded any more (the disk is full), as one sentence; None while all is well."""
         self._lock = threading.Lock()
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._size = 0
         self._count = 0
         self._began = time.monotonic_ns()
-        self._closed = False
 
     def begin(self) -> None:
         self._began = time.monotonic_ns()
@@ -65,23 +73,53 @@ class History:
     def append(self, event: Event) -> Event:
         """Stamp the event with index and time and write it; returns the stamped event.
 
-        An event after `close` is not recorded and comes back without stamps: the run is over, and nobody looks.
+        An event after `close`, or one that can't be written (see `error`), is not recorded and comes back without
+        stamps. Whoever is about to act on an invocation must not, then: a history that leaves out what was done is worse
+        than one that ends early.
         """
+        body = _encode(event)[1:]  # outside the lock: other threads needn't wait for it
         with self._lock:
-            if self._closed:
+            if self._file is None:
                 return event
-            stamped = {"index": self._count, "time": self.now(), **event}
-            self._file.write(json.dumps(stamped, separators=(",", ":"), ensure_ascii=False) + "\n")
+            index, now = self._count, self.now()
+            try:
+                self._write(self._file, f'{{"index":{index},"time":{now},{body}\n'.encode())
+            except OSError as error:
+                self._give_up(self._file, error)
+                return event
             self._count += 1
-            return stamped
+        return {"index": index, "time": now, **event}
+
+    def note(self, text: str, replica: str | None = None) -> Event:
+        """Append a note of the harness."""
+        event: Event = {"type": "info", "process": HARNESS, "f": "note", "value": text}
+        if replica is not None:
+            event["replica"] = replica
+        return self.append(event)
 
     def __len__(self) -> int:
         return self._count
 
     def close(self) -> None:
+        """Nothing is recorded from now on. Idempotent."""
         with self._lock:
-            self._closed = True
-            self._file.close()
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    def _write(self, file: int, line: bytes) -> None:
+        written = 0
+        while written < len(line):  # a disk that is nearly full takes a part of a line
+            written += os.write(file, line[written:])
+        self._size += len(line)
+
+    def _give_up(self, file: int, error: OSError) -> None:
+        """Leave whole lines only, and say why no more will come."""
+        self.error = f"cannot write {self.path} ({error.strerror}): free some space, then run again"
+        with suppress(OSError):
+            os.ftruncate(file, self._size)
+        os.close(file)
+        self._file = None
 
 
 class BadHistory(ValueError):
