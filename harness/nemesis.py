@@ -1,0 +1,211 @@
+"""The nemesis: injects and heals faults on a schedule, and writes into the history what came of it.
+
+    nemesis = Nemesis(spec.nemesis, setting, cluster, history, spec.seed, spec.duration_seconds)
+    problems = nemesis.check()           # before anything starts
+    nemesis.start()                      # when the clients begin
+    nemesis.current()                    # what is broken just now, for people
+    problems = nemesis.stop_and_heal(30) # at the end, or at any other moment: whatever was broken is mended
+
+What happens when is a pure function of the seed (`nemesis.plan`). One thread keeps the time; each injection has a thread
+of its own, which injects, measures the evidence, waits, heals and measures again, so that a proof that takes a second
+delays no other fault. An injection lasts as long as its proof takes, even if it was planned to be shorter.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from faults.board import LinkBoard, ProcessBoard
+from faults.catalogue import fault_problem, make_fault
+from faults.cluster import Cluster, ClusterError, NetworkError, all_links
+from faults.fault import Evidence, Fault, Ground, Injection, Setting
+from faults.schedule import Planned, most_at_once, plan
+from harness.history import NEMESIS, History
+from harness.spec import NemesisSpec
+
+MOST_AT_ONCE = 32
+"""Injections that may be active at the same time, and threads that they take."""
+
+
+class Nemesis:
+    """See the module. `start` and `stop_and_heal` are called by the thread that owns the run, `current` by any."""
+
+    def __init__(
+        self,
+        spec: NemesisSpec,
+        setting: Setting,
+        cluster: Cluster,
+        history: History,
+        seed: int,
+        duration_seconds: float,
+    ) -> None:
+        self._spec = spec
+        self._setting = setting
+        self._cluster = cluster
+        self._history = history
+        self.plan: list[Planned] = plan(spec.streams, duration_seconds, seed)
+        """Every injection to come, in the order of their times."""
+        self._ground = Ground(cluster, LinkBoard(cluster.network), ProcessBoard(cluster))
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        """Guards the two below."""
+        self._active: dict[int, str] = {}
+        self._threads: list[threading.Thread] = []
+        self._healed = False
+
+    def check(self) -> list[str]:
+        """Everything that makes these faults impossible here, one sentence each; nothing is touched."""
+        problems = []
+        for stream in self._spec.streams:
+            if stream.at_seconds is None and stream.every_seconds is None:
+                problems.append(f"the faults {self._spec.name!r} have no schedule: say `every_seconds` or `at_seconds`")
+            for choice in stream.choices:
+                problems.append(fault_problem(choice.fault, choice.options, self._setting))
+        most = most_at_once(self.plan)
+        if most > MOST_AT_ONCE:
+            problems.append(
+                f"the faults {self._spec.name!r} would be {most} at the same time, more than {MOST_AT_ONCE}: "
+                "raise `every_seconds` or shorten `for_seconds`"
+            )
+        return list(dict.fromkeys(problem for problem in problems if problem))
+
+    def start(self) -> None:
+        """Begin: the times of the plan count from now. Raises `BadFault` if `check` would have found a problem."""
+        faults = [make_fault(planned.fault, planned.options) for planned in self.plan]
+        began = time.monotonic()
+        self._own(lambda: self._keep_time(faults, began), "nemesis")
+
+    def current(self) -> list[str]:
+        """Descriptions of what is broken just now, the oldest first."""
+        with self._lock:
+            return [self._active[number] for number in sorted(self._active)]
+
+    def stop_and_heal(self, timeout_seconds: float) -> list[str]:
+        """Inject no more, heal what is active with its evidence, then clear every link and bring every replica up.
+
+        Returns sentences about what could not be mended; none means that all is well. The clearing comes after
+        `timeout_seconds` at the latest, also if some healing is still under way by then, and has the cluster's own limits.
+        May be called at any time (also before `start`), and again after it was interrupted or failed.
+        """
+        self._stopping.set()
+        deadline = time.monotonic() + timeout_seconds
+        for thread in self._owned():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._healed:
+            return []
+        problems = [
+            f"healing was not done within {timeout_seconds:g} s: {thread.name}"
+            for thread in self._owned()
+            if thread.is_alive()
+        ]
+        for clear in (
+            lambda: self._ground.links.close(all_links(self._cluster.replicas)),
+            self._ground.processes.close,
+        ):
+            try:
+                clear()
+            except (NetworkError, ClusterError) as error:
+                problems.append(str(error))
+        self._healed = not problems
+        return problems
+
+    def _keep_time(self, faults: list[Fault], began: float) -> None:
+        for planned, fault in zip(self.plan, faults, strict=True):
+            if self._stopping.wait(max(0.0, began + planned.at_seconds - time.monotonic())):
+                return
+            if sum(thread.is_alive() for thread in self._owned()) > MOST_AT_ONCE:
+                self._record("invoke", "inject", planned)
+                self._record("fail", "inject", planned, error=f"{MOST_AT_ONCE} faults are at work already")
+                continue
+            work = _bound(self._live, planned, fault, began + planned.until_seconds)
+            self._own(work, f"{planned.fault} {planned.number}")
+
+    def _live(self, planned: Planned, fault: Fault, until: float) -> None:
+        """The whole life of one injection."""
+        injection = self._inject(planned, fault)
+        self._stopping.wait(max(0.0, until - time.monotonic()))
+        self._heal(planned, fault, injection)
+
+    def _inject(self, planned: Planned, fault: Fault) -> Injection:
+        self._record("invoke", "inject", planned)
+        self._set_active(planned, f"{planned.fault}: being injected")
+        try:
+            injection = fault.inject(self._ground, planned.number, random.Random(planned.seed))
+        except Exception as error:
+            self._record("fail", "inject", planned, error=_sentence(error))
+            return Injection(planned.fault, planned.number, (), "could not be injected")
+        applied = self._history.now()
+        self._set_active(planned, f"{planned.fault} {injection.description}")
+        evidence = _measured(lambda: fault.prove(self._ground, injection))
+        self._record(
+            _type(evidence),
+            "inject",
+            planned,
+            targets=list(injection.targets),
+            roles=injection.roles,
+            description=injection.description,
+            links=[str(link) for link in injection.links],
+            evidence=asdict(evidence),
+            applied=applied,
+        )
+        return injection
+
+    def _heal(self, planned: Planned, fault: Fault, injection: Injection) -> None:
+        self._record("invoke", "heal", planned)
+        try:
+            fault.heal(self._ground, injection)
+        except Exception as error:
+            self._record("fail", "heal", planned, error=_sentence(error))
+            return
+        finally:
+            with self._lock:
+                self._active.pop(planned.number, None)
+        applied = self._history.now()
+        evidence = _measured(lambda: fault.prove_healed(self._ground, injection))
+        self._record(_type(evidence), "heal", planned, evidence=asdict(evidence), applied=applied)
+
+    def _record(self, kind: str, function: str, planned: Planned, **more: Any) -> None:
+        event = {"type": kind, "process": NEMESIS, "f": function, "fault": planned.fault, "number": planned.number}
+        self._history.append({**event, **more})
+
+    def _set_active(self, planned: Planned, words: str) -> None:
+        with self._lock:
+            self._active[planned.number] = words
+
+    def _own(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        with self._lock:
+            self._threads = [known for known in self._threads if known.is_alive()] + [thread]
+            thread.start()
+
+    def _owned(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._threads)
+
+
+def _bound(
+    live: Callable[[Planned, Fault, float], None], planned: Planned, fault: Fault, until: float
+) -> Callable[[], None]:
+    return lambda: live(planned, fault, until)
+
+
+def _measured(measure: Callable[[], Evidence]) -> Evidence:
+    """The evidence; a measurement that fails proves nothing, and says so."""
+    try:
+        return measure()
+    except Exception as error:
+        return Evidence(None, f"not measured: {_sentence(error)}")
+
+
+def _type(evidence: Evidence) -> str:
+    return "ok" if evidence.effective else "info"
+
+
+def _sentence(error: Exception) -> str:
+    """The clusters' errors are sentences; anything else is a bug, and told with its kind."""
+    return str(error) if isinstance(error, NetworkError | ClusterError) else f"{type(error).__name__}: {error}"
