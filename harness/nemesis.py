@@ -60,7 +60,7 @@ class Nemesis:
 
     def check(self) -> list[str]:
         """Everything that makes these faults impossible here, one sentence each; nothing is touched."""
-        problems = []
+        problems: list[str | None] = []
         for stream in self._spec.streams:
             if stream.at_seconds is None and stream.every_seconds is None:
                 problems.append(f"the faults {self._spec.name!r} have no schedule: say `every_seconds` or `at_seconds`")
@@ -78,7 +78,7 @@ class Nemesis:
         """Begin: the times of the plan count from now. Raises `BadFault` if `check` would have found a problem."""
         faults = [make_fault(planned.fault, planned.options) for planned in self.plan]
         began = time.monotonic()
-        self._own(lambda: self._keep_time(faults, began), "nemesis")
+        self._own("nemesis", self._keep_time, faults, began)
 
     def current(self) -> list[str]:
         """Descriptions of what is broken just now, the oldest first."""
@@ -94,51 +94,57 @@ class Nemesis:
         """
         self._stopping.set()
         deadline = time.monotonic() + timeout_seconds
-        for thread in self._owned():
-            thread.join(max(0.0, deadline - time.monotonic()))
+        # The thread that keeps the time may start one more while it is waited for: so look again after each.
+        while (alive := self._at_work()) and (left := deadline - time.monotonic()) > 0:
+            alive[0].join(left)
         if self._healed:
             return []
-        problems = [
-            f"healing was not done within {timeout_seconds:g} s: {thread.name}"
-            for thread in self._owned()
-            if thread.is_alive()
-        ]
-        for clear in (
-            lambda: self._ground.links.close(all_links(self._cluster.replicas)),
-            self._ground.processes.close,
-        ):
-            try:
-                clear()
-            except (NetworkError, ClusterError) as error:
-                problems.append(str(error))
+        late = ", ".join(thread.name for thread in self._at_work())
+        problems = [f"not healed within {timeout_seconds:g} s, and cleared by force: {late}"] if late else []
+        problems += self._clear()
         self._healed = not problems
+        return problems
+
+    def _clear(self) -> list[str]:
+        problems = []
+        try:
+            self._ground.links.close(all_links(self._cluster.replicas))
+        except NetworkError as error:
+            problems.append(str(error))
+        try:
+            self._ground.processes.close()
+        except ClusterError as error:
+            problems.append(str(error))
         return problems
 
     def _keep_time(self, faults: list[Fault], began: float) -> None:
         for planned, fault in zip(self.plan, faults, strict=True):
             if self._stopping.wait(max(0.0, began + planned.at_seconds - time.monotonic())):
                 return
-            if sum(thread.is_alive() for thread in self._owned()) > MOST_AT_ONCE:
+            if len(self._at_work()) > MOST_AT_ONCE:
                 self._record("invoke", "inject", planned)
                 self._record("fail", "inject", planned, error=f"{MOST_AT_ONCE} faults are at work already")
                 continue
-            work = _bound(self._live, planned, fault, began + planned.until_seconds)
-            self._own(work, f"{planned.fault} {planned.number}")
+            name = f"{planned.fault} {planned.number}"
+            self._own(name, self._live, planned, fault, began + planned.until_seconds)
 
     def _live(self, planned: Planned, fault: Fault, until: float) -> None:
         """The whole life of one injection."""
+        if self._stopping.is_set():
+            return
         injection = self._inject(planned, fault)
         self._stopping.wait(max(0.0, until - time.monotonic()))
         self._heal(planned, fault, injection)
 
-    def _inject(self, planned: Planned, fault: Fault) -> Injection:
+    def _inject(self, planned: Planned, fault: Fault) -> Injection | None:
+        """None if it failed, perhaps half way."""
         self._record("invoke", "inject", planned)
         self._set_active(planned, f"{planned.fault}: being injected")
         try:
             injection = fault.inject(self._ground, planned.number, random.Random(planned.seed))
         except Exception as error:
             self._record("fail", "inject", planned, error=_sentence(error))
-            return Injection(planned.fault, planned.number, (), "could not be injected")
+            return None
         applied = self._history.now()
         self._set_active(planned, f"{planned.fault} {injection.description}")
         evidence = _measured(lambda: fault.prove(self._ground, injection))
@@ -155,10 +161,10 @@ class Nemesis:
         )
         return injection
 
-    def _heal(self, planned: Planned, fault: Fault, injection: Injection) -> None:
+    def _heal(self, planned: Planned, fault: Fault, injection: Injection | None) -> None:
         self._record("invoke", "heal", planned)
         try:
-            fault.heal(self._ground, injection)
+            fault.heal(self._ground, injection or Injection(planned.fault, planned.number, (), "failed"))
         except Exception as error:
             self._record("fail", "heal", planned, error=_sentence(error))
             return
@@ -166,7 +172,9 @@ class Nemesis:
             with self._lock:
                 self._active.pop(planned.number, None)
         applied = self._history.now()
-        evidence = _measured(lambda: fault.prove_healed(self._ground, injection))
+        evidence = Evidence(None, "not measured: it was not injected as a whole")
+        if injection is not None:
+            evidence = _measured(lambda: fault.prove_healed(self._ground, injection))
         self._record(_type(evidence), "heal", planned, evidence=asdict(evidence), applied=applied)
 
     def _record(self, kind: str, function: str, planned: Planned, **more: Any) -> None:
@@ -177,21 +185,15 @@ class Nemesis:
         with self._lock:
             self._active[planned.number] = words
 
-    def _own(self, work: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=work, name=name, daemon=True)
+    def _own(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
         with self._lock:
             self._threads = [known for known in self._threads if known.is_alive()] + [thread]
             thread.start()
 
-    def _owned(self) -> list[threading.Thread]:
+    def _at_work(self) -> list[threading.Thread]:
         with self._lock:
-            return list(self._threads)
-
-
-def _bound(
-    live: Callable[[Planned, Fault, float], None], planned: Planned, fault: Fault, until: float
-) -> Callable[[], None]:
-    return lambda: live(planned, fault, until)
+            return [thread for thread in self._threads if thread.is_alive()]
 
 
 def _measured(measure: Callable[[], Evidence]) -> Evidence:
