@@ -300,9 +300,7 @@ class _EntryReader:
         self._options(FAULTS[name].Options, "fault", name, options, place)
         schedule = {key: given[key] for key in ("every_seconds", "first_seconds", "at_seconds") if key in given}
         fields = {key: given[key] for key in ("for_seconds", "weight") if key in given}
-        choice: Choice = _validate(
-            self.document, Choice, {"fault": name, "options": options, **fields}, (*place, name)
-        )
+        choice: Choice = _validate(self.document, Choice, {"fault": name, "options": options, **fields}, (*place, name))
         return choice, schedule
 
     def _check_faults(self, protocol: Named, nemesis: NemesisSpec, place: Place) -> None:

@@ -180,9 +180,7 @@ def check(history: Path, time_limit: float, memory_limit: int, as_json: bool) ->
 
         print_checks(results)
     verdicts = {result.verdict for result in results}
-    sys.exit(
-        EXIT_VIOLATION if "violation" in verdicts else EXIT_UNKNOWN if "unknown" in verdicts else EXIT_AS_EXPECTED
-    )
+    sys.exit(EXIT_VIOLATION if "violation" in verdicts else EXIT_UNKNOWN if "unknown" in verdicts else EXIT_AS_EXPECTED)
 
 
 def _history_file(path: Path) -> Path:

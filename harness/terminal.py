@@ -1,0 +1,185 @@
+"""What a person sees in the terminal: live progress, tables of verdicts, findings, catalogues."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import BaseModel
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from harness.checkers.result import CheckResult
+
+VERDICT_STYLE = {"valid": "bold green", "violation": "bold red", "unknown": "bold yellow"}
+_LINE_EVERY_SECONDS = 5.0
+
+
+def console() -> Console:
+    """Standard output; 100 columns where it is no terminal, so that logs stay readable."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=100)
+
+
+class TerminalProgress:
+    """Progress of one cell: a live display in a terminal, a line every five seconds anywhere else."""
+
+    def __init__(self, out: Console, title: str, work_seconds: float) -> None:
+        self._out = out
+        self._title = title
+        self._work_seconds = work_seconds
+        self._phase = "starting"
+        self._left = work_seconds
+        self._counts: Mapping[str, int] = {}
+        self._faults: Sequence[str] = ()
+        self._printed = 0.0
+        self._live = Live(self, console=out, refresh_per_second=4, transient=True) if out.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def phase(self, name: str) -> None:
+        self._phase = name
+        self._printed = time.monotonic()
+        if not self._live:
+            self._out.print(f"  {name}", markup=False)
+
+    def tick(self, seconds_left: float, counts: Mapping[str, int], faults: Sequence[str]) -> None:
+        """How far the clients are: seconds left, operations by outcome, the faults in effect just now."""
+        self._left, self._counts, self._faults = seconds_left, counts, faults
+        if not self._live and time.monotonic() - self._printed >= _LINE_EVERY_SECONDS:
+            self._printed = time.monotonic()
+            self._out.print(f"  {self._phase}: {self._figures()}; {'; '.join(faults) or 'no fault'}", markup=False)
+
+    def _figures(self) -> str:
+        counts = ", ".join(f"{self._counts.get(outcome, 0):,} {outcome}" for outcome in ("ok", "fail", "info"))
+        return f"{max(0.0, self._left):.0f} s left, {counts}"
+
+    def __rich__(self) -> RenderableType:
+        done = self._work_seconds - max(0.0, min(self._left, self._work_seconds))
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            Text(self._phase, style="bold"),
+            ProgressBar(total=self._work_seconds, completed=done, width=30),
+            Text(self._figures() if self._counts else ""),
+        )
+        faults = [Text(f"    {fault}", style="red", overflow="ellipsis", no_wrap=True) for fault in self._faults]
+        return Group(Text(f"  {self._title}", overflow="ellipsis", no_wrap=True), bar, *faults)
+
+
+def print_verdict(out: Console, result: Mapping[str, Any], folder: Path) -> None:
+    """The verdict of one run, right after it: what came of it and why, and its findings."""
+    verdict = result["verdict"]
+    expected = "as expected" if result["as_expected"] else f"NOT as expected ({result['expect']})"
+    out.print(f"  [{VERDICT_STYLE[verdict]}]{verdict}[/], {expected}: {escape(result['reason'])}")
+    for finding in _findings(result)[:3]:
+        out.print(f"    [red]{escape(finding['anomaly'])}[/]: {escape(finding['sentence'])}")
+    more = result["findings_total"] - min(3, len(_findings(result)))
+    if more > 0:
+        out.print(f"    and {more} more in the report")
+    for note in result["notes"][:5]:
+        out.print(f"    note: {escape(str(note))}")
+    out.print(f"    report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _findings(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [finding for check in result["checks"] for finding in check["findings"]]
+
+
+def print_summary(out: Console, results: Sequence[Mapping[str, Any]]) -> None:
+    """The table of a campaign: a row for each cell."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("cell", overflow="fold", ratio=1)
+    for column in ("verdict", "expected", "operations", "faults proved"):
+        table.add_column(column, no_wrap=True)
+    for result in results:
+        counts = result["operations"]
+        table.add_row(
+            escape(result["cell"]),
+            f"[{VERDICT_STYLE[result['verdict']]}]{result['verdict']}[/]",
+            "yes" if result["as_expected"] else f"[bold red]no: {result['expect']}[/]",
+            f"{counts['ok']:,} ok, {counts['fail']:,} fail, {counts['info']:,} info",
+            _proved(result["faults"]),
+        )
+    out.print()
+    out.print(table)
+
+
+def _proved(faults: Mapping[str, int]) -> str:
+    """`7 of 7`, or in capitals that no fault bit."""
+    injected, proved = faults.get("injected", 0), faults.get("proved", 0)
+    if not injected:
+        return "none asked for"
+    if not proved:
+        return f"[bold yellow]NO FAULT BIT (0 of {injected})[/]"
+    ineffective = faults.get("ineffective", 0)
+    return f"{proved} of {injected}" + (f", [yellow]{ineffective} ineffective[/]" if ineffective else "")
+
+
+def print_checks(results: Sequence[CheckResult]) -> None:
+    """The judgement of a history that was checked again."""
+    out = console()
+    for result in results:
+        out.print(f"[{VERDICT_STYLE[result.verdict]}]{result.verdict}[/] ({result.checker}): {escape(result.sentence)}")
+        for finding in result.findings:
+            out.print(f"  [red]{escape(finding.anomaly)}[/]: {escape(finding.sentence)}")
+            for operation in finding.operations:
+                out.print(f"    {_operation(operation)}", markup=False)
+
+
+def _operation(operation: Mapping[str, Any]) -> str:
+    """`12.410 - 12.431 s  process 3  read k0.1 -> 17  (ok, n2)`."""
+    end = operation.get("return")
+    span = f"{operation['call'] / 1e9:.3f} - {'never' if end is None else f'{end / 1e9:.3f} s'}"
+    value = "" if operation.get("value") is None else f" {operation['value']}"
+    result = f" -> {operation['result']}" if operation["type"] == "ok" and operation["f"] != "write" else ""
+    what = f"{operation['f']} {operation.get('key', '')}{value}{result}"
+    return f"{span:>22}  process {operation['process']}  {what}  ({operation['type']}, {operation.get('replica')})"
+
+
+def print_catalogue(what: str) -> None:
+    """All protocols, machines, faults, workloads or checkers: what each is, and its options."""
+    out = console()
+    for name, sentence, options in _catalogue(what):
+        out.print(f"[bold]{escape(name)}[/]  {escape(sentence)}")
+        for field_name, field in (options.model_fields if options else {}).items():
+            default = field.get_default(call_default_factory=True)
+            out.print(f"    {field_name} = {default!r}: {field.description or ''}", markup=False)
+
+
+def _catalogue(what: str) -> list[tuple[str, str, type[BaseModel] | None]]:
+    from faults.catalogue import FAULTS
+    from harness.checkers import CHECKERS
+    from harness.workloads import WORKLOADS
+    from node.machines import MACHINES
+    from node.protocols import PROTOCOLS
+
+    if what == "protocols":
+        return [(name, kind.promises, kind.Options) for name, kind in PROTOCOLS.items()]
+    if what == "machines":
+        return [(name, _functions(kind.functions), None) for name, kind in MACHINES.items()]
+    if what == "faults":
+        return [(name, fault.summary, fault.Options) for name, fault in FAULTS.items()]
+    if what == "workloads":
+        return [(name, kind.summary, kind.Options) for name, kind in WORKLOADS.items()]
+    return [(name, kind.question or inspect.getdoc(kind), None) for name, kind in CHECKERS.items()]
+
+
+def _functions(functions: Mapping[str, str]) -> str:
+    return " ".join(f"{name}: {sentence}" for name, sentence in functions.items())
