@@ -23,7 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from harness.generator import Pace, draw, first_fresh, successor, worker_of
@@ -95,9 +95,10 @@ class Route:
         self._hinted = False
         if not self.moves:
             return
-        if outcome.leader in self._replicas and outcome.leader != self.replica:
+        hint = outcome.leader
+        if hint is not None and hint in self._replicas and hint != self.replica:
             self._hinted = True
-            self.start_at(outcome.leader)
+            self.start_at(hint)
         else:
             self._place = (self._place + 1) % len(self._replicas)
 
@@ -303,13 +304,17 @@ class Clients:
         for worker in self._workers:
             worker.thread.start()
 
+    def begin_nothing_more(self) -> None:
+        """Let every worker end after what it has open; doesn't wait."""
+        self._shared.stopped.set()
+
     def stop(self) -> list[str]:
         """Begin nothing more and wait for what is open; returns the names of threads that didn't end in time.
 
         Takes as long as an attempt may take. A thread that is left alone can do no harm to the history: it records
         the end of its operation or, once the history is closed, nothing.
         """
-        self._shared.stopped.set()
+        self.begin_nothing_more()
         return _join(self._workers, self._shared.spec.timeout_seconds * 2 + 2.0)
 
     def ask_finally(self, timeout_seconds: float, interrupt: threading.Event) -> int:
@@ -321,7 +326,7 @@ class Clients:
         for operation in operations:
             tasks.put(operation)
         fresh = first_fresh(max(worker.process for worker in self._workers) + 1, shared.spec.processes)
-        again = Shared(**{**vars(shared), "stopped": interrupt})
+        again = replace(shared, stopped=interrupt)
         until = time.monotonic() + timeout_seconds
         readers = [
             _FinalReader(again, fresh + number, tasks, until)
@@ -344,5 +349,6 @@ class Clients:
 def _join(workers: Sequence[_Worker], timeout_seconds: float) -> list[str]:
     until = time.monotonic() + timeout_seconds
     for worker in workers:
-        worker.thread.join(max(0.0, until - time.monotonic()))
+        if worker.thread.is_alive():
+            worker.thread.join(max(0.0, until - time.monotonic()))
     return [worker.thread.name for worker in workers if worker.thread.is_alive()]

@@ -42,6 +42,8 @@ Event = dict[str, Any]
 
 NEMESIS = "nemesis"
 HARNESS = "harness"
+FINAL_READS = "the final reads begin"
+"""The note after which nothing follows from the plan of the workload any more."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 

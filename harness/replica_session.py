@@ -14,7 +14,7 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Never
+from typing import Any, Never
 
 import requests
 import urllib3

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from harness.spec import RunSpec
+from harness.workloads.workload import Workload
 from node.registry import Registry
 
 WORKLOADS = Registry("workload", {"register": "harness.workloads.register:Register"})
 """By name. A workload of your own is named as `package.module:Class`."""
+
+
+def make_workload(spec: RunSpec) -> Workload:
+    """The workload of a run. Raises `node.registry.UnknownName`, or pydantic's `ValidationError` for bad options."""
+    kind: type[Workload] = WORKLOADS[spec.workload.name]
+    return kind(kind.Options.model_validate(spec.workload.options), spec.clients.processes, spec.seed)

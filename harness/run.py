@@ -1,0 +1,459 @@
+"""One run, from set-up to saved results.
+
+    folder = new_folder(Path("results"), spec)
+    results = run(spec, folder, Silent(), threading.Event())
+
+What lies in the folder afterwards: `run.yaml`, `history.jsonl`, `statuses.jsonl`, `logs/`, `results.json` (see
+`harness.results`), `report.html`, `junit.xml`, and `harness.log`, the harness's own log.
+
+The life of a run: the cluster is brought up and provisioned; clients and nemesis work; everything is healed while the
+clients go on, until an operation that was begun after the healing succeeds; the clients are stopped, and fresh ones read
+what the cluster has kept; logs are saved; the cluster is stopped, so that checking has the machine for itself; the
+history is audited and checked; the report is written.
+
+However it ends, by Ctrl-C, by a full disk, by a bug: faults are healed, what was started is stopped, and what was recorded
+is kept, checked as far as it goes, and reported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from faults.cluster import ClusterError, NetworkError
+from faults.fault import Setting
+from harness import cluster as clusters
+from harness.audit import audit
+from harness.checkers import CHECKERS
+from harness.checkers.checker import Checker, Limits, judge
+from harness.clients import Clients
+from harness.cluster import Cluster
+from harness.errors import BadInput, RashomonError, RunFailed
+from harness.history import FINAL_READS, BadHistory, Event, History, read_history
+from harness.nemesis import Nemesis
+from harness.results import Account, write_results
+from harness.spec import RunSpec
+from harness.statuses import Statuses
+from harness.workloads import make_workload
+from harness.workloads.workload import Workload
+from node.registry import UnknownName
+
+_log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.2
+_HEALING_SECONDS = 30.0
+_LONGEST_NAME = 80
+
+
+class Progress(Protocol):
+    """Whoever shows how a run is getting on. Called from the run's own thread."""
+
+    def phase(self, name: str) -> None:
+        """A phase begins: `setting up`, `working`, `healing`, `recovering`, `final reads`, `stopping`, `checking` or
+        `reporting`."""
+
+    def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
+        """Some times a second while clients work: operations so far by outcome, what is broken just now, time left."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def phase(self, name: str) -> None:
+        pass
+
+    def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
+        pass
+
+
+def new_folder(results: Path, spec: RunSpec) -> Path:
+    """Make the folder of a run, `results/<campaign>/<timestamp>-<cell>/`, and let `results/latest` point to it.
+
+    Raises `RunFailed` if the folder can't be made.
+    """
+    stamp = datetime.now().strftime("%Y%m%dT%H%M%S")
+    campaign = results / _plain(spec.campaign)
+    try:
+        campaign.mkdir(parents=True, exist_ok=True)
+        folder = _make_unique(campaign, f"{stamp}-{_plain(spec.cell)}")
+    except OSError as error:
+        raise RunFailed(
+            f"cannot make a folder in {campaign} ({error.strerror}): choose another with --results"
+        ) from error
+    _point_latest(results, folder)
+    return folder
+
+
+def run(
+    spec: RunSpec,
+    folder: Path,
+    progress: Progress,
+    interrupt: threading.Event,
+    create: Callable[[str, int], Cluster] = clusters.create,
+) -> dict[str, Any]:
+    """Execute a run; returns its results as they lie in `results.json`.
+
+    Setting `interrupt` ends it early, with everything healed, stopped, checked and reported; set while it is being
+    checked, it ends the checks. A `KeyboardInterrupt` in the calling thread does the same as setting it; another one
+    gives up the checks and is raised again when all is cleaned up. (The run lives in a thread of its own, which no
+    signal can stop half way through cleaning up.)
+
+    Raises `RunFailed` or `BadInput` if the run itself failed, after writing what there is, `results.json` included.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    spec.save(folder / "run.yaml")
+    the_run = _Run(spec, folder, progress, interrupt, create)
+    with _logging_to(folder / "harness.log"):
+        _live_in_thread(the_run, interrupt)
+    if the_run.failure is not None:
+        raise the_run.failure
+    return the_run.results
+
+
+class _Run:
+    """The life of one run. `live` raises nothing that can go wrong in a run: it becomes `failure`."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        folder: Path,
+        progress: Progress,
+        interrupt: threading.Event,
+        create: Callable[[str, int], Cluster],
+    ) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.progress = progress
+        self.interrupt = interrupt
+        self.give_up = threading.Event()
+        """Set to end the checks as well."""
+        self.failure: RashomonError | None = None
+        self.results: dict[str, Any] = {}
+        self._create = create
+        self._began = time.monotonic()
+        self._account = Account(spec, folder, datetime.now(UTC))
+        self._history: History | None = None
+        self._run_id = ""
+        self._last_operation: float | None = None
+        """When the last operation returned, in seconds since the run was started."""
+
+    def live(self) -> None:
+        _log.info("cell %s, seed %d, folder %s", self.spec.cell, self.spec.seed, self.folder)
+        checkers: list[Checker] = []
+        with self._failures_kept():
+            workload = self._workload()
+            checkers = self._checkers(workload)
+            self._history = History(self.folder / "history.jsonl")
+            self._work(workload, self._history)
+        if self._history is not None:
+            self._history.close()
+        with self._failures_kept():
+            self._judge(checkers)
+        with self._failures_kept():
+            self._conclude()
+
+    @contextmanager
+    def _failures_kept(self) -> Iterator[None]:
+        """Keep the first thing that goes wrong as a sentence, and let the run go on to its next step."""
+        try:
+            yield
+        except RashomonError as error:
+            self._fail(error)
+        except (ClusterError, NetworkError) as error:
+            self._fail(RunFailed(str(error)))
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            self._fail(RunFailed(f"the system refused: {error.strerror or error}{place}"))
+        except Exception as error:
+            _log.exception("the run failed")
+            log = self.folder / "harness.log"
+            self._fail(
+                RunFailed(f"a bug in the harness ({type(error).__name__}: {error}): please report it with {log}")
+            )
+
+    def _fail(self, error: RashomonError) -> None:
+        _log.error("%s", error)
+        if self.failure is None:
+            self.failure = error
+            self._account.error = str(error)
+
+    # Set-up
+
+    def _workload(self) -> Workload:
+        try:
+            return make_workload(self.spec)
+        except UnknownName as error:
+            raise BadInput(str(error)) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise BadInput(f"workload {self.spec.workload.name!r}, {place}: {first['msg']}") from error
+
+    def _checkers(self, workload: Workload) -> list[Checker]:
+        try:
+            return [CHECKERS[name]() for name in self.spec.checks.checkers or workload.checkers]
+        except UnknownName as error:
+            raise BadInput(str(error)) from error
+
+    def _work(self, workload: Workload, history: History) -> None:
+        self._phase("setting up")
+        with self._create(self.spec.cluster, self.spec.replicas) as cluster:
+            if self.interrupt.is_set():
+                return
+            try:
+                self._provision(cluster)
+                history.begin()
+                self._account.seconds["setup"] = self._elapsed()
+                if not self.interrupt.is_set():
+                    self._use(cluster, workload, history)
+            finally:
+                self._phase("stopping")
+                self._save(cluster)
+
+    def _provision(self, cluster: Cluster) -> None:
+        spec, self._run_id = self.spec, secrets.token_hex(8)
+        cluster.provision(spec.protocol.name, spec.protocol.options, spec.machine, self._run_id, spec.seed)
+
+    # Work
+
+    def _use(self, cluster: Cluster, workload: Workload, history: History) -> None:
+        spec = self.spec
+        addresses = {replica: cluster.address(replica) for replica in cluster.replicas}
+        setting = Setting(spec.cluster, cluster.replicas, spec.protocol.name, cluster.chief)
+        nemesis = Nemesis(spec.nemesis, setting, cluster, history, spec.seed, spec.duration_seconds)
+        if problems := nemesis.check():
+            raise BadInput("; ".join(problems))
+        clients = Clients(workload, spec.clients, addresses, self._run_id, spec.seed, history)
+        statuses = Statuses(cluster, history, self.folder / "statuses.jsonl")
+        with ExitStack() as cleanup:  # for whatever goes wrong below; otherwise it finds nothing left to do
+            cleanup.callback(statuses.stop)
+            cleanup.callback(clients.stop)
+            cleanup.callback(nemesis.stop_and_heal, _HEALING_SECONDS)
+            statuses.start()
+            clients.start()
+            nemesis.start()
+            self._phase("working")
+            began = time.monotonic()
+            self._watch(clients, nemesis, history, spec.duration_seconds, until=lambda: False)
+            self._account.seconds["work"] = round(time.monotonic() - began, 3)
+            self._wind_up(clients, nemesis, history)
+        if history.error:
+            raise RunFailed(history.error)
+        if clients.error:
+            raise RuntimeError("a client crashed") from clients.error
+
+    def _watch(
+        self, clients: Clients, nemesis: Nemesis, history: History, seconds: float, until: Callable[[], bool]
+    ) -> bool:
+        """Wait, showing progress. True as soon as `until` holds; False when the time is up or the run must end."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if until():
+                return True
+            if history.error or clients.error:
+                return False
+            self.progress.tick(clients.tally.counts(), nemesis.current(), left)
+            if self.interrupt.wait(min(left, _TICK_SECONDS)):
+                return False
+        return until()
+
+    def _wind_up(self, clients: Clients, nemesis: Nemesis, history: History) -> None:
+        """Heal, see the cluster recover, stop the clients, and read what is left."""
+        cut_short = self.interrupt.is_set() or history.error or clients.error
+        if cut_short:
+            clients.begin_nothing_more()
+        self._phase("healing")
+        for problem in nemesis.stop_and_heal(_HEALING_SECONDS):
+            history.note(f"not healed: {problem}")
+        recovered = False
+        if not cut_short:
+            recovered = self._await_recovery(clients, nemesis, history)
+        for name in clients.stop():
+            history.note(f"the thread {name} did not end in time")
+        history.note("the clients' work is over")
+        if recovered and not self.interrupt.is_set():
+            self._ask_finally(clients, history)
+        tally = clients.tally
+        self._note_times(tally.first_ok, tally.latest_return)
+
+    def _await_recovery(self, clients: Clients, nemesis: Nemesis, history: History) -> bool:
+        self._phase("recovering")
+        healed, limit = history.now(), self.spec.recovery_seconds
+        recovered = self._watch(
+            clients, nemesis, history, limit, until=lambda: (clients.tally.latest_ok_call or 0) > healed
+        )
+        if recovered:
+            seconds = ((clients.tally.latest_return or healed) - healed) / 1e9
+            self._account.seconds["recovery"] = round(seconds, 3)
+        elif not self.interrupt.is_set():
+            history.note(f"no recovery: no operation succeeded within {limit:g} s after everything was healed")
+        return recovered
+
+    def _ask_finally(self, clients: Clients, history: History) -> None:
+        self._phase("final reads")
+        history.note(FINAL_READS)
+        unanswered = clients.ask_finally(self.spec.recovery_seconds, self.interrupt)
+        if unanswered:
+            history.note(
+                f"{unanswered} of the last operations were not answered within {self.spec.recovery_seconds:g} s"
+            )
+
+    def _note_times(self, first_ok: int | None, latest_return: int | None) -> None:
+        setup = self._account.seconds.get("setup") or 0.0
+        self._account.seconds["first_operation"] = None if first_ok is None else round(setup + first_ok / 1e9, 3)
+        self._last_operation = None if latest_return is None else setup + latest_return / 1e9
+
+    def _save(self, cluster: Cluster) -> None:
+        """Everything that is gone when the cluster is stopped."""
+        logs = self.folder / "logs"
+        try:
+            self._account.tainted = cluster.network.tainted
+            logs.mkdir(exist_ok=True)
+            cluster.save_logs(logs)
+        except (OSError, ClusterError) as error:
+            self._note(f"the replicas' logs could not be saved: {error}")
+
+    # Judgement
+
+    def _judge(self, checkers: Sequence[Checker]) -> None:
+        self._phase("checking")
+        began = time.monotonic()
+        account = self._account
+        account.events = events = self._events()
+        account.interrupted = already = self.interrupt.is_set()
+        limits = Limits(
+            self.spec.checks.time_limit_seconds,
+            self.spec.checks.memory_limit_mb,
+            cancelled=lambda: self.give_up.is_set() or (self.interrupt.is_set() and not already),
+        )
+        account.audit = account.audit or audit(events)
+        if events and not account.audit:
+            account.checks = [judge(checker, self.spec, events, limits) for checker in checkers]
+        account.seconds["check"] = round(time.monotonic() - began, 3)
+
+    def _events(self) -> list[Event]:
+        events: list[Event] = []
+        if self._history is None:
+            return events
+        try:
+            events.extend(read_history(self._history.path))
+        except BadHistory as error:
+            self._account.audit = [str(error)]
+        return events
+
+    def _conclude(self) -> None:
+        """Save the results, then write the report from what was saved."""
+        self._phase("reporting")
+        account, began = self._account, time.monotonic()
+        account.interrupted = self.interrupt.is_set()
+        self._save_results()
+        try:
+            from harness.report import write_report
+
+            write_report(self.folder)
+        except Exception as error:  # the results stand, whatever becomes of their picture
+            _log.exception("no report")
+            self._note(f"the report could not be written: {type(error).__name__}: {error}")
+        account.seconds["report"] = round(time.monotonic() - began, 3)
+        self._save_results()
+
+    def _save_results(self) -> None:
+        seconds, total = self._account.seconds, self._elapsed()
+        seconds["total"] = total
+        if self._last_operation is not None:
+            seconds["after_last_operation"] = round(total - self._last_operation, 3)
+        self.results = self._account.results()
+        write_results(self.folder, self.results)
+
+    def _phase(self, name: str) -> None:
+        _log.info("%s", name)
+        self.progress.phase(name)
+
+    def _note(self, sentence: str) -> None:
+        _log.warning("%s", sentence)
+        self._account.notes.append(sentence)
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+
+def _live_in_thread(the_run: _Run, interrupt: threading.Event) -> None:
+    """Let the run live in a thread of its own, and pass on what the user does to this one."""
+    thread = threading.Thread(target=the_run.live, name="run")
+    thread.start()
+    again = False
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            if interrupt.is_set():
+                the_run.give_up.set()
+                again = True
+            interrupt.set()
+    if again:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Write what harness and faults log into the file, until the end of the block."""
+    handler = _QuietHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("harness", "faults")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+        with suppress(OSError):
+            handler.close()
+
+
+class _QuietHandler(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A log that can't be written (the disk is full) is no reason for a traceback; the run says it itself."""
+
+
+def _plain(name: str) -> str:
+    """A name for a file: `multi-paxos-register-everything-seed-1`."""
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+    return words[:_LONGEST_NAME].rstrip("-.") or "run"
+
+
+def _make_unique(parent: Path, name: str) -> Path:
+    """Make a folder of that name, with a number behind it if there is one already."""
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _point_latest(results: Path, folder: Path) -> None:
+    """Let `results/latest` point to the folder. It is a convenience: where it can't be made, the run goes on without."""
+    latest = results / "latest"
+    fresh = results / f".latest-{os.getpid()}-{threading.get_ident()}"
+    with suppress(OSError):
+        if latest.exists() and not latest.is_symlink():
+            return
+        fresh.symlink_to(folder.relative_to(results))
+        fresh.replace(latest)
