@@ -196,18 +196,29 @@ class ToxiproxyNetwork:
 
         Raises `NetworkError` if a server that answers doesn't delete them.
         """
-        self._closing.set()
-        if self._watchdog is not None:
-            self._watchdog.join(RESTART_SECONDS + 4 * CALL_SECONDS)
-            self._watchdog = None
+        self._stop_watching()
         try:
             with self._changing:
                 self._delete_ours()
         except Unreachable:
             pass
         finally:
-            self._server.close()
-            self._probe.close()
+            self._hang_up()
+
+    def detach(self) -> None:
+        """Stop the watchdog and leave the proxies as they are: for a server that ends now, or a cluster that stays up."""
+        self._stop_watching()
+        self._hang_up()
+
+    def _stop_watching(self) -> None:
+        self._closing.set()
+        if self._watchdog is not None:
+            self._watchdog.join(RESTART_SECONDS + 4 * CALL_SECONDS)
+            self._watchdog = None
+
+    def _hang_up(self) -> None:
+        self._server.close()
+        self._probe.close()
 
     # --- the contract of a network ------------------------------------------------------------------------------------
 
