@@ -356,7 +356,8 @@ class PrimaryBackup(Protocol):
             self._compact()
         if not self.active:
             self.io.log(f"joined view {view.number} of {sender} at effect {self.applied}")
-        self.active = True
+            self.active = True
+            self._heartbeat(self.io.peers)  # from now on it counts when a successor is needed
         self._send(sender, {"type": "ok", "applied": self.applied})
 
     def _append(self, record: Record) -> None:
@@ -522,8 +523,5 @@ class PrimaryBackup(Protocol):
         if self.role == "primary":
             if not message["active"] and self.signs[sender].hears_me:
                 self._take_in(sender)
-        elif self.role == "backup":
-            if sender == self.view.primary and not message["active"]:
-                self._watch_primary()
-        else:
+        elif self.role == "joining":
             self._revive()

@@ -268,6 +268,11 @@ class FakeNetwork:
             event()
         return True
 
+    def log(self) -> str:
+        """What all replicas wrote to their logs, in order of time."""
+        lines = [line for host in self.hosts.values() for line in host.lines]
+        return "\n".join(sorted(lines, key=lambda line: float(line.split()[0])))
+
     # ---- replicas
 
     def make_protocol(self, host: Host) -> Protocol:

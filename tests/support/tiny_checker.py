@@ -1,0 +1,78 @@
+"""A tiny checker of linearizability for one register at a time, after Wing and Gong, for short histories in tests.
+
+It is a witness apart from the product's own checkers: a plain search over the orders in which the operations of one key
+can have happened, which remembers what it has tried. An operation of unknown outcome may happen at any time after its
+call, or never.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+NEVER = 1 << 60
+
+
+@dataclass
+class Told:
+    """One operation as its client tells it. `call` and `end` are places in the order of all events."""
+
+    client: str
+    f: str
+    key: str
+    value: Any
+    call: int
+    end: int = NEVER
+    type: Literal["open", "ok", "fail", "info"] = "open"
+    result: Any = None
+
+    @property
+    def certain(self) -> bool:
+        return self.type == "ok"
+
+    def step(self, held: Any) -> tuple[bool, Any]:
+        """Whether the operation could have happened while the register held this, and what it holds then."""
+        if self.f == "read":
+            return not self.certain or self.result == held, held
+        if self.f == "write":
+            return True, self.value
+        expected, new = self.value
+        succeeds = held == expected
+        return not self.certain or self.result is succeeds, new if succeeds else held
+
+
+def unexplained(told: Iterable[Told]) -> list[str]:
+    """The keys whose operations no order explains."""
+    by_key: dict[str, list[Told]] = defaultdict(list)
+    for operation in told:
+        pointless = operation.type == "fail" or (operation.f == "read" and not operation.certain)
+        if not pointless:
+            by_key[operation.key].append(operation)
+    return [key for key, operations in by_key.items() if not explained(operations)]
+
+
+def explained(operations: list[Told]) -> bool:
+    """Whether some order of these operations on one register, at first null, fits all that was told."""
+    operations = sorted(operations, key=lambda operation: operation.call)
+    ends = [operation.end if operation.certain else NEVER for operation in operations]
+    goal = sum(1 << index for index, operation in enumerate(operations) if operation.certain)
+    tried: set[tuple[int, Any]] = set()
+    stack: list[tuple[int, Any]] = [(0, None)]
+    while stack:
+        done, held = stack.pop()
+        if done & goal == goal:
+            return True
+        if (done, held) in tried:
+            continue
+        tried.add((done, held))
+        horizon = min(end for index, end in enumerate(ends) if not done >> index & 1)
+        for index, operation in enumerate(operations):
+            if operation.call > horizon:
+                break
+            if not done >> index & 1:
+                possible, then = operation.step(held)
+                if possible:
+                    stack.append((done | 1 << index, then))
+    return False

@@ -1,0 +1,408 @@
+"""Primary-backup: the cases of the lectures, and what it promises under crashes and breaks under partitions."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from node.protocol import Message
+from node.protocols import PROTOCOLS
+from node.protocols.primary_backup import PrimaryBackup, View
+from tests.support.fake_clients import Clients
+from tests.support.fake_network import FakeNetwork, Weather
+from tests.support.tiny_checker import unexplained
+
+ROUGH = Weather(longest_seconds=0.02, loss=0.02, duplication=0.05, straggling=0.01)
+
+
+def network(replicas: int = 3, seed: int = 1, weather: Weather | None = None, **options: Any) -> FakeNetwork:
+    """A cluster in which n1 is primary and everybody else its backup."""
+    net = FakeNetwork(PrimaryBackup, replicas, seed, options)
+    settled(net, "n1")
+    net.weather = weather or net.weather
+    return net
+
+
+def rules(net: FakeNetwork, primary: str, members: set[str]) -> bool:
+    ruler = net[primary]
+    whole = ruler.role == "primary" and set(ruler.view.members) == members
+    return whole and ruler._acknowledged() == ruler.applied
+
+
+def settled(net: FakeNetwork, primary: str, *others: str) -> None:
+    """Wait until the primary's set is whole: all replicas that are up, or those named."""
+    members = {primary, *others} if others else {name for name, host in net.hosts.items() if host.up}
+    assert net.run_until(lambda: rules(net, primary, members), 10.0), net.log()
+
+
+def recovered(net: FakeNetwork) -> None:
+    """Wait, after everything was healed, until one primary rules all and all are equal."""
+
+    def one_rules() -> bool:
+        chiefs = net.chiefs()
+        return len(chiefs) == 1 and rules(net, chiefs[0], set(net.replicas))
+
+    assert net.run_until(one_rules, 10.0), net.log()
+    assert len(digests(net)) == 1
+
+
+def held(net: FakeNetwork, replica: str, key: str = "x") -> Any:
+    return net[replica].machine.execute({"f": "read", "key": key, "value": None}).result
+
+
+def digests(net: FakeNetwork) -> set[str]:
+    return {net[name].status()["digest"] for name in net.replicas}
+
+
+# ---- without faults
+
+
+def test_it_is_known_by_its_name_and_has_a_chief() -> None:
+    assert PROTOCOLS["primary-backup"] is PrimaryBackup
+    assert PrimaryBackup.chief == "primary"
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 5])
+def test_the_lowest_numbered_replica_is_the_first_primary(replicas: int) -> None:
+    net = network(replicas)
+    assert net.chiefs() == ["n1"]
+    net.run(5.0)
+    assert net.chiefs() == ["n1"] and net["n1"].view.number == 1
+
+
+def test_an_acknowledged_write_is_on_the_disk_of_every_replica() -> None:
+    net = network(5)
+    assert net.call("n1", "c", 1, "write", "x", 5).type == "ok"
+    for host in net.hosts.values():
+        assert any('"effect"' in text for text in host.durable)
+    assert [held(net, name) for name in net.replicas] == [5] * 5
+    assert net.call("n1", "c", 2, "cas", "x", [5, 6]).result is True
+    assert net.call("n1", "c", 3, "cas", "x", [5, 7]).result is False
+    assert net.call("n1", "c", 4, "read", "x").result == 6
+
+
+def test_a_backup_says_that_it_is_not_the_primary_and_who_is() -> None:
+    outcome = network().call("n3", "c", 1, "write", "x", 5)
+    assert (outcome.type, outcome.error, outcome.leader) == ("fail", "not the primary", "n1")
+
+
+def test_a_backup_is_sent_the_effect_and_not_the_operation() -> None:
+    net = network()
+    seen: list[Message] = []
+    net.spies.append(lambda source, target, message: seen.append(message))
+    net.call("n1", "c", 1, "cas", "x", [None, 3])
+    entries = [entry for message in seen if message["type"] == "effects" for entry in message["effects"]]
+    assert entries and all(entry == ["c", 1, True, ["x", 3]] for entry in entries)
+
+
+def test_without_acknowledgement_of_all_nobody_is_answered() -> None:
+    net = network()
+    net.cut("n1", "n3")
+    answer = net.ask("n1", "c", 1, "write", "x", 5)
+    net.run(0.3)
+    assert answer.outcome is None and held(net, "n2") == 5
+    net.heal()
+    assert net.run_until(lambda: answer.outcome is not None, 1.0)
+
+
+def test_a_read_does_not_show_a_write_that_can_still_be_lost() -> None:
+    net = network()
+    net.partition(["n1"], ["n2", "n3"])
+    write = net.ask("n1", "c", 1, "write", "x", 5)
+    net.run(0.1)
+    read = net.ask("n1", "d", 1, "read", "x")
+    net.run(0.2)
+    assert held(net, "n1") == 5 and write.outcome is None and read.outcome is None
+    net.kill("n1")
+    settled(net, "n2")
+    assert net.call("n2", "d", 2, "read", "x").result is None
+
+
+def test_lost_repeated_and_late_messages_are_made_good() -> None:
+    net = network(3, weather=Weather(longest_seconds=0.05, loss=0.1, duplication=0.3, straggling=0.1))
+    clients = Clients(net, 4, keys=("x", "y"))
+    net.run(10.0)
+    clients.stop()
+    net.heal_everything()
+    net.run(3.0)
+    assert clients.count("ok") > 100 and not unexplained(clients.told)
+    assert len(digests(net)) == 1
+
+
+# ---- the lectures' cases
+
+
+def test_did_it_happen_no_the_effect_never_left_the_primary() -> None:
+    net = network()
+    net.partition(["n1"], ["n2", "n3"])
+    first = net.ask("n1", "c", 1, "cas", "x", [None, 5])
+    net.run(0.1)
+    assert held(net, "n1") == 5
+    net.kill("n1")
+    net.heal()
+    settled(net, "n2")
+    assert first.outcome is None and held(net, "n2") is None
+    assert net.call("n2", "c", 1, "cas", "x", [None, 5]).result is True
+
+
+def test_happened_twice_no_the_next_primary_remembers_the_result() -> None:
+    net = network()
+    net.spies.append(lambda source, target, message: net.cut("n2", "n1") if message["type"] == "effects" else None)
+    first = net.ask("n1", "c", 1, "cas", "x", [None, 5])
+    net.run(0.1)
+    net.kill("n1")
+    net.spies.clear()
+    net.heal()
+    settled(net, "n2")
+    assert first.outcome is None and held(net, "n2") == 5
+    assert net.call("n2", "c", 1, "cas", "x", [None, 5]).result is True, "a second execution would say false"
+    applied = net["n2"].applied
+    assert net.call("n2", "c", 1, "cas", "x", [None, 5]).result is True
+    assert net["n2"].applied == applied
+
+
+def test_a_request_older_than_the_last_one_of_its_client_is_not_executed() -> None:
+    net = network()
+    assert net.call("n1", "c", 1, "write", "x", 1).type == "ok"
+    assert net.call("n1", "c", 2, "write", "x", 2).type == "ok"
+    assert net.call("n1", "c", 1, "write", "x", 1).type == "info"
+    assert held(net, "n1") == 2
+
+
+def test_a_late_copy_of_a_compare_and_set_that_failed_does_nothing() -> None:
+    net = network()
+    assert net.call("n1", "c", 1, "cas", "x", [1, 2]).result is False
+    net.call("n1", "d", 1, "write", "x", 1)
+    net.kill("n1")
+    settled(net, "n2")
+    assert net.call("n2", "c", 1, "cas", "x", [1, 2]).result is False
+    assert held(net, "n2") == 1
+
+
+def test_a_silent_backup_is_left_out_and_comes_back_with_the_state() -> None:
+    net = network()
+    net.kill("n3")
+    answer = net.ask("n1", "c", 1, "write", "x", 5)
+    settled(net, "n1", "n2")
+    assert net.run_until(lambda: answer.outcome is not None, 1.0)
+    assert answer.outcome is not None and answer.outcome.type == "ok"
+    net.restart("n3")
+    settled(net, "n1")
+    assert held(net, "n3") == 5 and net["n3"].role == "backup"
+
+
+def test_the_old_primary_with_the_lowest_number_comes_back_as_a_backup() -> None:
+    net = network()
+    net.kill("n1")
+    settled(net, "n2")
+    net.call("n2", "c", 1, "write", "x", 7)
+    net.restart("n1")
+    settled(net, "n2")
+    assert net.chiefs() == ["n2"] and held(net, "n1") == 7
+    net.kill("n2")
+    settled(net, "n1")
+    assert net.call("n1", "c", 2, "read", "x").result == 7
+
+
+def test_a_primary_that_restarts_before_anybody_missed_it_is_replaced() -> None:
+    net = network()
+    net.call("n1", "c", 1, "write", "x", 7)
+    net.kill("n1")
+    net.restart("n1")
+    settled(net, "n2")
+    assert net.call("n2", "c", 2, "read", "x").result == 7
+
+
+def test_after_a_crash_of_all_nobody_rules_until_the_last_one_to_rule_is_back() -> None:
+    net = network()
+    net.kill("n1")
+    settled(net, "n2")
+    net.call("n2", "c", 1, "write", "x", 1)
+    net.kill("n2")
+    settled(net, "n3")
+    net.call("n3", "c", 2, "write", "x", 2)
+    net.kill("n3")
+    net.restart("n1", "n2")
+    net.run(5.0)
+    assert net.chiefs() == [], "n1 and n2 can't know what n3 did alone"
+    net.restart("n3")
+    settled(net, "n3")
+    assert net.call("n3", "c", 3, "read", "x").result == 2
+    assert len(digests(net)) == 1
+
+
+def test_one_way_cuts_do_not_stop_the_service() -> None:
+    net = network(5)
+    net.cut("n1", "n4")
+    clients = Clients(net, 3)
+    net.run(10.0)
+    assert clients.count("ok") > 200
+    assert net.chiefs() == ["n1"] and "n4" not in net["n1"].view.members
+
+
+# ---- where it fails
+
+
+def split(seed: int, **options: Any) -> tuple[FakeNetwork, Clients]:
+    """Clients on both sides of a partition that isolates the primary for a while."""
+    net = network(5, seed, **options)
+    clients = Clients(net, 6, homes=("n1", "n2"), pause_seconds=0.02)
+    net.run(1.0)
+    net.partition(["n1"], ["n2", "n3", "n4", "n5"])
+    net.run(2.0)
+    assert net.chiefs() == ["n1", "n2"], "both sides have a primary"
+    return net, clients
+
+
+def test_a_partition_makes_two_primaries_and_both_acknowledge() -> None:
+    net, clients = split(seed=3)
+    assert net.call("n1", "left", 1, "write", "z", "left").type == "ok"
+    assert net.call("n2", "right", 1, "write", "z", "right").type == "ok"
+    assert net.call("n1", "left", 2, "read", "z").result == "left"
+    assert unexplained(clients.told) == ["x"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_when_two_primaries_meet_the_higher_view_stays_and_the_other_is_overwritten(seed: int) -> None:
+    print(f"seed {seed}")
+    net, clients = split(seed)
+    net.call("n1", "left", 1, "write", "z", "left")
+    net.call("n2", "right", 1, "write", "z", "right")
+    winner = max(("n1", "n2"), key=lambda name: net[name].view.rank)
+    clients.stop()
+    net.heal()
+    settled(net, winner)
+    assert net.chiefs() == [winner] and len(digests(net)) == 1
+    assert held(net, "n5", "z") == {"n1": "left", "n2": "right"}[winner]
+
+
+def test_an_operation_that_was_open_when_a_primary_gave_up_is_unknown() -> None:
+    net = network(3)
+    net.pause("n1")
+    answer = net.ask("n1", "c", 1, "write", "x", 5)
+    net.run(2.0)
+    assert net.chiefs()[-1] == "n2"
+    net.resume("n1")
+    assert net.run_until(lambda: answer.outcome is not None, 5.0)
+    assert answer.outcome is not None and answer.outcome.type == "info"
+    settled(net, "n2")
+
+
+def lost_writes(seed: int, acknowledge: str) -> list[str]:
+    """The keys, each written once at a hundred writes a second, whose acknowledged value died with the primary."""
+    net = network(3, seed, acknowledge=acknowledge)
+    answers = {}
+    for number in range(net.random.randint(50, 150)):
+        answers[f"k{number}"] = net.ask("n1", f"c{number}", 1, "write", f"k{number}", number)
+        net.run(0.01)
+    net.kill("n1")
+    settled(net, "n2")
+    acknowledged = [key for key, answer in answers.items() if answer.outcome and answer.outcome.type == "ok"]
+    return [key for key in acknowledged if held(net, "n2", key) is None]
+
+
+def test_asynchronous_replication_loses_acknowledged_writes_and_synchronous_does_not() -> None:
+    seeds = range(30)
+    runs_with_losses = sum(bool(lost_writes(seed, "none")) for seed in seeds)
+    assert runs_with_losses >= 24
+    assert not any(lost_writes(seed, "all") for seed in seeds)
+
+
+def test_asynchronous_replication_ships_in_the_background() -> None:
+    net = network(3, acknowledge="none")
+    net.partition(["n1"], ["n2", "n3"])
+    assert net.call("n1", "c", 1, "write", "x", 5).type == "ok"
+    assert held(net, "n2") is None
+    net.heal()
+    assert net.run_until(lambda: held(net, "n2") == held(net, "n3") == 5, 1.0)
+
+
+# ---- at length
+
+
+def crashes(seed: int, replicas: int = 3, weather: Weather = ROUGH) -> tuple[FakeNetwork, Clients]:
+    """Kills and restarts, also at the worst instants, of any replicas; at the end everything is healed."""
+    net = network(replicas, seed, weather)
+    clients = Clients(net, 4, keys=("x", "y"), pause_seconds=0.08)
+    chance = random.Random(f"crashes/{seed}")
+    for _ in range(5):
+        net.run(chance.uniform(0.1, 0.8))
+        for victim in chance.sample(net.replicas, chance.randint(1, replicas)):
+            if chance.random() < 0.5:
+                net.kill(victim)
+            else:
+                net.doom(victim, chance.choice(["before sync", "after sync"]))
+        net.run(chance.choice([0.05, 0.3, 1.5]))
+        net.restart(*chance.sample(net.replicas, replicas))
+    net.heal_everything()
+    clients.stop()
+    return net, clients
+
+
+def check_crashes(seed: int, replicas: int) -> int:
+    print(f"seed {seed}, {replicas} replicas")
+    # A failure detector that is right: nothing is lost for so long, or so late, that somebody alive is suspected.
+    net, clients = crashes(seed, replicas, Weather(longest_seconds=0.02, duplication=0.05, straggling=0.05))
+    recovered(net)
+    assert not unexplained(clients.told), net.log()
+    return clients.count("ok")
+
+
+def test_under_crashes_it_is_linearizable() -> None:
+    assert sum(check_crashes(seed, 3 + 2 * (seed % 2)) for seed in range(40)) > 1_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(20))
+def test_under_crashes_it_is_linearizable_at_length(block: int) -> None:
+    for seed in range(1_000 + 50 * block, 1_050 + 50 * block):
+        check_crashes(seed, 2 + seed % 4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_after_any_mishap_it_answers_again_within_bounded_time(seed: int) -> None:
+    print(f"seed {seed}")
+    net = network(5, seed, ROUGH)
+    clients = Clients(net, 4)
+    chance = random.Random(f"mishaps/{seed}")
+    for _ in range(4):
+        shuffled = chance.sample(net.replicas, 5)
+        cut = chance.randint(1, 4)
+        net.partition(shuffled[:cut], shuffled[cut:])
+        net.cut(*chance.sample(net.replicas, 2))
+        net.pause(chance.choice(net.replicas))
+        net.run(chance.uniform(0.3, 2.0))
+        net.kill(chance.choice(net.replicas))
+        net.heal()
+        net.resume(*net.replicas)
+        net.run(chance.uniform(0.1, 1.0))
+        net.restart(*net.replicas)
+    net.heal_everything()
+    healed = clients.count("ok")
+    assert net.run_until(lambda: clients.count("ok") > healed + 20, 8.0), "no progress in eight seconds"
+    clients.stop()
+    assert net.run_until(lambda: clients.open == 0, 8.0)
+    recovered(net)
+
+
+def test_the_journal_is_compacted_and_still_holds_everything() -> None:
+    net = network(3, compact_every=20)
+    for sequence in range(1, 101):
+        assert net.call("n1", "c", sequence, "write", f"k{sequence % 7}", sequence).type == "ok"
+    net.run(1.0)
+    assert all(len(host.durable) <= 50 for host in net.hosts.values())
+    before = digests(net)
+    net.kill(*net.replicas)
+    net.restart(*net.replicas)
+    settled(net, "n1")
+    assert digests(net) == before
+    assert net.call("n1", "c", 100, "write", "k2", 100).type == "ok"
+    assert net["n1"].applied == 100
+
+
+def test_views_are_ordered_by_number_and_then_by_primary() -> None:
+    assert View(2, "n1", 2, ()).rank > View(1, "n9", 1, ()).rank
+    assert View(2, "n10", 2, ()).rank > View(2, "n9", 2, ()).rank
+    assert View(0, "", 0, ()).rank < View(0, "n1", 0, ()).rank
