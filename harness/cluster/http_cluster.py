@@ -53,6 +53,10 @@ class HttpCluster(Cluster):
         """The port on 127.0.0.1 of the proxy of `client->replica`."""
 
     @abstractmethod
+    def leave_running(self) -> None:
+        """Within the `with` block: let the cluster go on when the block and this process end."""
+
+    @abstractmethod
     def _start_replica(self, replica: str) -> None:
         """Start a replica that is down, without waiting for its answer."""
 
@@ -86,6 +90,7 @@ class HttpCluster(Cluster):
     ) -> None:
         deadline = time.monotonic() + timeout_seconds
         self.chief = _chief_of(protocol)
+        self._run = None  # whatever a replica comes back with is wiped in a moment
         self._make_whole()
         self._run = run
         body = {
@@ -172,7 +177,7 @@ class HttpCluster(Cluster):
     def _is_back(self, replica: str) -> bool:
         """After a restart a replica comes back by itself with the protocol that it was provisioned with."""
         status = self._apis[replica].status()
-        return status is not None and status.get("run") == self._run
+        return status is not None and (self._run is None or status.get("run") == self._run)
 
     def _death_of(self, replica: str) -> str | None:
         if self.state(replica) != "down":

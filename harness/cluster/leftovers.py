@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from faults.cluster import ClusterError
 from harness.cluster.processes import ProcessId, identify, is_alive, kill
@@ -133,6 +133,20 @@ def standing(kind: str) -> Record | None:
     return next((record for record in records() if record.kind == kind and record.owner is None), None)
 
 
+def hold(name: str) -> IO[str] | None:
+    """Take a lock that one process of this user can have at a time; None if somebody has it.
+
+    It is held until the file is closed, or its process dies.
+    """
+    lock = (state_folder() / f"{name}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
 def sweep() -> list[str]:
     """Clean up after every run whose process is gone; returns a sentence for each thing that was done.
 
@@ -191,19 +205,14 @@ def _sweep_unreadable() -> list[str]:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Two sweeps at the same time would clean the same things."""
-    with (state_folder() / "sweep.lock").open("w") as lock:
-        deadline = time.monotonic() + SWEEP_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise ClusterError(
-                        f"another rashomon command has been cleaning up for {SWEEP_WAIT_SECONDS:.0f} s: "
-                        f"wait for it, or end the process that holds {lock.name}"
-                    ) from error
-                time.sleep(0.05)
+    deadline = time.monotonic() + SWEEP_WAIT_SECONDS
+    while (lock := hold("sweep")) is None:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"another rashomon command has been cleaning up for {SWEEP_WAIT_SECONDS:.0f} s: wait for it, or end it"
+            )
+        time.sleep(0.05)
+    with lock:
         yield
 
 

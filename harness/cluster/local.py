@@ -76,7 +76,7 @@ class LocalCluster(HttpCluster):
     ) -> None:
         self._take_down()
 
-    def leave_running(self) -> Record:
+    def leave_running(self) -> None:
         """Make a detached cluster that is up stay so, until its record is asked to stop it."""
         record = self._the_record
         record.owner = None
@@ -86,11 +86,8 @@ class LocalCluster(HttpCluster):
             "replicas": list(self.replicas),
         }
         record.save()
-        self.network.close(delete=False)
         self._children.clear()
-        if self._lease:
-            self._lease.release()
-        return record
+        self._record = None
 
     def _start_with_retries(self) -> None:
         """Somebody may take a port between finding it free and listening on it: then other ports will do."""
@@ -139,7 +136,7 @@ class LocalCluster(HttpCluster):
         """End every child and give back the ports; goes on whatever is gone already."""
         if self._network:
             with contextlib.suppress(NetworkError):
-                self._network.close(delete=False)
+                self._network.detach()
             self._network = None
         with self._spawning:
             self._closed = True

@@ -1,0 +1,94 @@
+"""docker-compose.yml from Python: `docker compose`, or the older `docker-compose`, whichever this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from faults.cluster import ClusterError
+
+FILE = "docker-compose.yml"
+PROJECT = "rashomon"
+"""What a cluster is called that was brought up by the harness; one that was up keeps the name it has."""
+_UP_SECONDS = 900
+"""The first `up` may pull or build images."""
+_DOWN_SECONDS = 120
+
+
+def compose_file() -> Path:
+    """The project's compose file: in the checkout that this code runs from, or in the present folder."""
+    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
+        if (folder / FILE).is_file():
+            return folder / FILE
+    raise ClusterError(f"there is no {FILE} here: run the command in a checkout of Rashomon")
+
+
+def up(project: str, services: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Start these services, and leave those that run as they are; raises `ClusterError` with compose's own reason."""
+    _compose(project, ["up", "--detach", "--no-recreate", *services], environment, _UP_SECONDS)
+
+
+def down(project: str) -> None:
+    """Stop and remove the project's containers, networks and volumes, at once; nothing happens if there are none."""
+    _compose(project, ["down", "--volumes", "--remove-orphans", "--timeout", "0"], {}, _DOWN_SECONDS)
+
+
+def remove(project: str, services: Sequence[str]) -> None:
+    """Remove these services' containers and volumes alone."""
+    if services:
+        _compose(project, ["rm", "--force", "--stop", "-v", *services], {}, _DOWN_SECONDS)
+
+
+def _compose(project: str, arguments: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> None:
+    file = compose_file()
+    command = [*_command(), "--project-name", project, "--file", str(file), *arguments]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, **environment},
+        cwd=file.parent,
+        # Ctrl-C is for the harness, which then takes down what this call brings up.
+        start_new_session=True,
+    )
+    try:
+        _, output = process.communicate(timeout=timeout_seconds)
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"docker compose {arguments[0]} did not end within {timeout_seconds:.0f} s") from error
+    finally:
+        if process.poll() is None:
+            # The whole group: compose works in a process of its own, which would go on starting containers.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode != 0:
+        raise ClusterError(f"docker compose {arguments[0]} failed: {_reason(output)}")
+
+
+def _reason(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower() or "denied" in line.lower()] or lines
+    reason = telling[-1] if telling else "it did not say why"
+    if "image" in reason.lower() or "pull" in reason.lower() or "lookup" in reason.lower():
+        return f"{reason} (if an image is missing: run `make images`)"
+    return reason
+
+
+@cache
+def _command() -> tuple[str, ...]:
+    if shutil.which("docker"):
+        probe = subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=30, check=False)
+        if probe.returncode == 0:
+            return ("docker", "compose")
+    if shutil.which("docker-compose"):
+        return ("docker-compose",)
+    raise ClusterError(
+        "neither `docker compose` nor `docker-compose` is here: install one of them, or use --cluster local"
+    )
