@@ -298,7 +298,9 @@ class _EntryReader:
             raise self._error(str(unknown("fault", name, FAULTS)), place)
         options = {key: value for key, value in given.items() if key not in _SCHEDULE}
         self._options(FAULTS[name].Options, "fault", name, options, place)
-        schedule = {key: given[key] for key in ("every_seconds", "first_seconds", "at_seconds") if key in given}
+        schedule: dict[str, Any] = {
+            key: given[key] for key in ("every_seconds", "first_seconds", "at_seconds") if key in given
+        }
         fields = {key: given[key] for key in ("for_seconds", "weight") if key in given}
         choice: Choice = _validate(self.document, Choice, {"fault": name, "options": options, **fields}, (*place, name))
         return choice, schedule

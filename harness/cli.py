@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -54,7 +54,7 @@ class _Group(click.Group):
             _fail(f"{unknown('command', args[0], self.commands)}; `rashomon --help` lists them", error.exit_code + 1)
 
 
-def _fail(sentence: str, code: int) -> Any:
+def _fail(sentence: str, code: int) -> NoReturn:
     click.echo(f"rashomon: {sentence}", err=True)
     sys.exit(code)
 

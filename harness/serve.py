@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask, Response, redirect, render_template_string, send_from_directory
-from werkzeug.utils import safe_join
+from werkzeug.security import safe_join
 
 _LISTING = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
 <style>body{font:16px/1.6 system-ui,sans-serif;max-width:50rem;margin:3rem auto;padding:0 1rem}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,9 +59,9 @@ class TerminalProgress:
         if not self._live:
             self._out.print(f"  {name}", markup=False)
 
-    def tick(self, seconds_left: float, counts: Mapping[str, int], faults: Sequence[str]) -> None:
-        """How far the clients are: seconds left, operations by outcome, the faults in effect just now."""
-        self._left, self._counts, self._faults = seconds_left, counts, faults
+    def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
+        """How far the clients are: operations by outcome, the faults in effect just now, seconds left."""
+        self._left, self._counts, self._faults = seconds_left, outcomes, faults
         if not self._live and time.monotonic() - self._printed >= _LINE_EVERY_SECONDS:
             self._printed = time.monotonic()
             self._out.print(f"  {self._phase}: {self._figures()}; {'; '.join(faults) or 'no fault'}", markup=False)
@@ -178,7 +177,7 @@ def _catalogue(what: str) -> list[tuple[str, str, type[BaseModel] | None]]:
         return [(name, fault.summary, fault.Options) for name, fault in FAULTS.items()]
     if what == "workloads":
         return [(name, kind.summary, kind.Options) for name, kind in WORKLOADS.items()]
-    return [(name, kind.question or inspect.getdoc(kind), None) for name, kind in CHECKERS.items()]
+    return [(name, str(kind.question), None) for name, kind in CHECKERS.items()]
 
 
 def _functions(functions: Mapping[str, str]) -> str:

@@ -42,7 +42,7 @@ class Document:
             mapping: dict[Any, Any] = {}
             for key_node, value_node in node.value:
                 key = loader.construct_object(key_node, deep=True)
-                if not isinstance(key, str | int | float | bool):
+                if not isinstance(key, str | int):
                     raise self.error("a key must be a plain word", place)
                 if key in mapping:
                     raise BadInput(f"{self.path}:{key_node.start_mark.line + 1}: {key!r} is given twice: keep one")

@@ -1,0 +1,100 @@
+"""Running the cells of a campaign one after the other, with progress and tables in the terminal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from harness.errors import (
+    EXIT_AS_EXPECTED,
+    EXIT_INTERRUPTED,
+    EXIT_RUN_FAILED,
+    EXIT_UNKNOWN,
+    EXIT_VIOLATION,
+    RashomonError,
+)
+from harness.replay import compare, replay_spec
+from harness.run import new_folder, run
+from harness.spec import RunSpec
+from harness.terminal import TerminalProgress, console, print_summary, print_verdict
+
+
+def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.Event) -> int:
+    """Run every cell; a cell that fails doesn't keep the others from running. Returns the exit code."""
+    out = console()
+    finished: list[dict[str, Any]] = []
+    code = EXIT_AS_EXPECTED
+    for number, spec in enumerate(specs, 1):
+        title = f"{spec.campaign} {number}/{len(specs)}"
+        outcome, _ = _run_cell(out, title, spec, results, interrupt)
+        code = max(code, outcome.exit_code if isinstance(outcome, RashomonError) else 0)
+        if isinstance(outcome, dict):
+            finished.append(outcome)
+        if interrupt.is_set():
+            out.print(f"[yellow]Interrupted: {len(specs) - number} of {len(specs)} cells were not run.[/]")
+            break
+    _conclude(out, specs, finished, results)
+    if code:
+        return code
+    return EXIT_INTERRUPTED if interrupt.is_set() and len(finished) < len(specs) else _exit_code(finished)
+
+
+def replay_run(folder: Path, cluster: Any, results: Path, interrupt: threading.Event) -> int:
+    """Repeat a run from its folder, and say whether the repetition did what the first run did. Returns the exit code."""
+    out = console()
+    spec = replay_spec(folder)
+    if cluster is not None:
+        spec = spec.model_copy(update={"cluster": cluster})
+    outcome, again = _run_cell(out, "replay", spec, results, interrupt)
+    if isinstance(outcome, RashomonError):
+        return outcome.exit_code
+    comparison = compare(folder, again)
+    for sentence in comparison.sentences:
+        out.print(f"  {'[green]same[/]' if comparison.same else '[red]differs[/]'}: {escape(sentence)}")
+    if not comparison.same:
+        return EXIT_RUN_FAILED
+    return _exit_code([outcome])
+
+
+def _run_cell(
+    out: Console, title: str, spec: RunSpec, results: Path, interrupt: threading.Event
+) -> tuple[dict[str, Any] | RashomonError, Path]:
+    """One cell: its results, or why it failed."""
+    folder = new_folder(results, spec)
+    out.print(
+        f"[bold]{escape(title)}[/]  {escape(spec.cell)}  "
+        f"[dim]({spec.replicas} replicas, {spec.cluster}, {spec.duration_seconds:g} s, expect {spec.expect})[/]"
+    )
+    try:
+        with TerminalProgress(out, f"{title}  {spec.cell}", spec.duration_seconds) as progress:
+            outcome = run(spec, folder, progress, interrupt)
+    except RashomonError as error:
+        out.print(f"  [bold red]failed[/]: {escape(str(error))}")
+        out.print(f"    what there is of it: {folder}", markup=False, soft_wrap=True)
+        return error, folder
+    print_verdict(out, outcome, folder)
+    return outcome, folder
+
+
+def _conclude(out: Console, specs: Sequence[RunSpec], finished: Sequence[Mapping[str, Any]], results: Path) -> None:
+    from harness.report import write_index
+
+    if not finished:
+        return
+    print_summary(out, finished)
+    index = write_index(results / specs[0].campaign)
+    out.print(f"\nAll runs of this campaign: {index}", markup=False, soft_wrap=True)
+    out.print(f"In a browser: rashomon serve {results}", markup=False, soft_wrap=True)
+
+
+def _exit_code(finished: Sequence[Mapping[str, Any]]) -> int:
+    """The worst of the cells: a violation (or a missing one) before unknown; 0 if all is as expected."""
+    surprises = [result for result in finished if not result["as_expected"]]
+    if any(result["verdict"] != "unknown" for result in surprises):
+        return EXIT_VIOLATION
+    return EXIT_UNKNOWN if surprises else EXIT_AS_EXPECTED
