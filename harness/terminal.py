@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -153,13 +155,19 @@ def _operation(operation: Mapping[str, Any]) -> str:
 
 
 def print_catalogue(what: str) -> None:
-    """All protocols, machines, faults, workloads or checkers: what each is, and its options."""
+    """All protocols, machines, faults, workloads or checkers: what each is, and its options with their defaults."""
     out = console()
     for name, sentence, options in _catalogue(what):
-        out.print(f"[bold]{escape(name)}[/]  {escape(sentence)}")
-        for field_name, field in (options.model_fields if options else {}).items():
-            default = field.get_default(call_default_factory=True)
-            out.print(f"    {field_name} = {default!r}: {field.description or ''}", markup=False)
+        out.print(f"[bold]{escape(name)}[/]")
+        out.print(Padding(Text(sentence), (0, 0, 0, 2)))
+        fields = options.model_fields if options else {}
+        if fields:
+            table = Table.grid(padding=(0, 2, 0, 0))
+            for field_name, field in fields.items():
+                default = json.dumps(field.get_default(call_default_factory=True))
+                table.add_row(Text(f"{field_name}: {default}", style="cyan"), Text(field.description or ""))
+            out.print(Padding(table, (0, 0, 0, 2)))
+        out.print()
 
 
 def _catalogue(what: str) -> list[tuple[str, str, type[BaseModel] | None]]:
