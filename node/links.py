@@ -1,0 +1,236 @@
+"""Links: one sender for each directed link, with a thread, a bounded queue and one kept-alive connection of its own.
+
+A link is fair-loss. `send` never waits and never fails; what can't be delivered is dropped and counted, and nothing is
+sent twice. While a request is on its way the messages behind it gather, and leave together in the next one. That bounds
+the cost of a busy link, and adds at most one round trip to the delay of a slow one.
+
+Two rules keep a broken link from doing harm after it has healed: a connection on which nothing comes back within
+`timeout_seconds` is given up for a new one, and a message that has waited for `max_age_seconds` is dropped rather than
+delivered in a flood of old news.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import socket
+import threading
+import time
+from collections import deque
+from typing import Literal, NamedTuple, TypedDict
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 1.0
+BACKOFF_SECONDS = 0.075
+MAX_AGE_SECONDS = 1.0
+QUEUE_LIMIT = 10_000
+BATCH_LIMIT = 500
+BATCH_BYTES = 1_000_000
+
+
+class LinkCounters(TypedDict):
+    """What became of the messages of a link. `sent` = the other three + what is on its way now."""
+
+    sent: int
+    delivered: int
+    """The peer's host has taken them."""
+    dropped: int
+    """Not delivered, or not known to be: the answer may have been lost instead of the message."""
+    queued: int
+
+
+class _Waiting(NamedTuple):
+    since: float
+    message: bytes
+
+
+class Sender:
+    """The sending end of the link from one replica to another; `address` is where the peer is reached (an http URL).
+
+    It works from `start` to `close`.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        source: str,
+        target: str,
+        address: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        backoff_seconds: float = BACKOFF_SECONDS,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+        queue_limit: int = QUEUE_LIMIT,
+    ) -> None:
+        self._prefix = _envelope(run, source, target)
+        self._timeout_seconds = timeout_seconds
+        self._backoff_seconds = backoff_seconds
+        self._max_age_seconds = max_age_seconds
+        self._queue_limit = queue_limit
+        self._connection = _Connection(address, timeout_seconds)
+        self._changed = threading.Condition()
+        self._queue: deque[_Waiting] = deque()
+        self._closing = False
+        self._sent = self._delivered = self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name=f"link {source}->{target}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def send(self, message: bytes) -> None:
+        """Queue one message (a JSON object, encoded). If the queue is full the oldest one makes room."""
+        with self._changed:
+            self._sent += 1
+            if self._closing:
+                self._dropped += 1
+                return
+            if len(self._queue) >= self._queue_limit:
+                self._queue.popleft()
+                self._dropped += 1
+            self._queue.append(_Waiting(time.monotonic(), message))
+            self._changed.notify()
+
+    def counters(self) -> LinkCounters:
+        with self._changed:
+            return LinkCounters(
+                sent=self._sent, delivered=self._delivered, dropped=self._dropped, queued=len(self._queue)
+            )
+
+    def close(self) -> None:
+        """Drop what is queued and stop. Idempotent; takes no longer than a request may (`timeout_seconds`, twice)."""
+        with self._changed:
+            self._closing = True
+            self._dropped += len(self._queue)
+            self._queue.clear()
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(2 * self._timeout_seconds + 1)
+
+    def _work(self) -> None:
+        try:
+            while batch := self._take():
+                self._deliver(batch)
+        finally:
+            self._connection.close()
+
+    def _take(self) -> list[bytes]:
+        """The next batch, as soon as there is one; nothing when the sender is closing."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._queue or self._closing)
+                if self._closing:
+                    return []
+                self._drop_old()
+                if self._queue:
+                    return self._next_batch()
+
+    def _drop_old(self) -> None:
+        oldest = time.monotonic() - self._max_age_seconds
+        while self._queue and self._queue[0].since < oldest:
+            self._queue.popleft()
+            self._dropped += 1
+
+    def _next_batch(self) -> list[bytes]:
+        batch: list[bytes] = []
+        size = 0
+        while self._queue and len(batch) < BATCH_LIMIT and size < BATCH_BYTES:
+            batch.append(self._queue.popleft().message)
+            size += len(batch[-1])
+        return batch
+
+    def _deliver(self, batch: list[bytes]) -> None:
+        outcome = self._connection.post("/messages", self._prefix + b",".join(batch) + b"]}")
+        with self._changed:
+            if outcome == "taken":
+                self._delivered += len(batch)
+                return
+            self._dropped += len(batch)
+            if outcome != "torn":
+                self._changed.wait_for(lambda: self._closing, self._backoff_seconds)
+
+
+class _Connection:
+    """One kept-alive connection, made when it is needed."""
+
+    def __init__(self, address: str, timeout_seconds: float) -> None:
+        self._http = _connection_to(address, timeout_seconds)
+
+    def post(self, path: str, body: bytes) -> Literal["taken", "refused", "torn", "unreachable"]:
+        """Post once. `torn`: a connection that had worked broke; that alone says nothing about the next one."""
+        if self._is_stale():
+            self._http.close()
+        had_worked = self._http.sock is not None
+        try:
+            self._http.request("POST", path, body, {"Content-Type": "application/json"})
+            response = self._http.getresponse()
+            response.read()
+        except TimeoutError:
+            self._http.close()
+            return "unreachable"
+        except (OSError, http.client.HTTPException):
+            self._http.close()
+            return "torn" if had_worked else "unreachable"
+        return "taken" if response.status == 204 else "refused"
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _is_stale(self) -> bool:
+        """Whether the peer has closed the connection since the last answer: then nothing need be lost on it."""
+        connected: socket.socket | None = self._http.sock
+        if connected is None:
+            return False
+        poll = select.poll()
+        poll.register(connected, select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class Pinged(TypedDict):
+    """What came of one ping; see `docs/http.md`."""
+
+    outcome: Literal["ok", "timeout", "refused", "closed"]
+    seconds: float
+    detail: str
+
+
+def ping(address: str, timeout_seconds: float) -> Pinged:
+    """One `GET /ping` on a new connection."""
+    began = time.monotonic()
+    outcome, detail = _try_ping(address, timeout_seconds, began + timeout_seconds)
+    return Pinged(outcome=outcome, seconds=time.monotonic() - began, detail=detail)
+
+
+def _try_ping(
+    address: str, timeout_seconds: float, deadline: float
+) -> tuple[Literal["ok", "timeout", "refused", "closed"], str]:
+    connection = _connection_to(address, timeout_seconds)
+    try:
+        connection.connect()
+        connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
+        connection.request("GET", "/ping")
+        status = connection.getresponse().status
+    except TimeoutError:
+        return "timeout", f"no answer within {timeout_seconds} s"
+    except ConnectionRefusedError as error:
+        return "refused", str(error)
+    except (OSError, http.client.HTTPException) as error:
+        return "closed", str(error) or type(error).__name__
+    finally:
+        connection.close()
+    if time.monotonic() > deadline:
+        return "timeout", f"the answer took longer than {timeout_seconds} s"
+    return ("ok", "") if status == 204 else ("closed", f"something else answered there, with the status {status}")
+
+
+def _connection_to(address: str, timeout_seconds: float) -> http.client.HTTPConnection:
+    parts = urlsplit(address)
+    if parts.hostname is None:
+        raise ValueError(f"{address!r} is not the address of a replica: it looks like http://127.0.0.1:21001")
+    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_seconds)
+
+
+def _envelope(run: str, source: str, target: str) -> bytes:
+    """The body of a request up to where its messages begin."""
+    head = json.dumps({"run": run, "from": source, "to": target}, separators=(",", ":"))
+    return head[:-1].encode("ascii") + b',"messages":['
