@@ -1,0 +1,227 @@
+"""Findings as a report shows them: a sentence, a table, and a small picture of the operations that prove it.
+
+The picture is plain HTML: lanes of bars whose places are percentages of the time shown, so that it needs no script, can be
+selected and printed, and follows the width and the colours of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report.episodes import Episode, by_number
+from harness.report.operations import Operation, from_finding
+from harness.report.summary import dictionaries
+from harness.report.text import moment, plain_text, took, whole
+
+_MOST_AROUND = 80
+_MOST_OTHER_LANES = 4
+_NARROWEST_TRACK = 620
+"""The page keeps a picture at least this wide (pixels), so labels that don't touch there never do."""
+
+_LETTER = 7.4
+"""The width of a letter of a label in pixels, and a little more."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One operation in the picture; left and width in percent of the time shown."""
+
+    left: float
+    width: float
+    outcome: str
+    open: bool
+    """Nobody knows when it ends, if ever."""
+    title: str
+    label: str = ""
+    label_from_right: bool = False
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The operations of one process, in rows so that no two labels touch."""
+
+    label: str
+    proof: bool
+    """Holds operations of the finding; else only others of the same key."""
+    rows: list[list[Bar]]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A fault behind the picture."""
+
+    left: float
+    width: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    lanes: list[Lane]
+    bands: list[Band]
+    ticks: list[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """One finding. Times are nanoseconds since the run began."""
+
+    number: int
+    checker: str
+    anomaly: str
+    sentence: str
+    key: str | None
+    operations: list[Operation]
+    prefix_end: int | None
+    began: int
+    ended: int
+    picture: Picture | None
+    """None if the finding names no operations."""
+
+
+def read_findings(
+    results_checks: Sequence[dict[str, Any]], operations: Sequence[Operation], episodes: Sequence[Episode], end: int
+) -> list[FindingView]:
+    """The findings of all checkers, in their order; `operations` and `episodes` of the whole run stand behind."""
+    found = [(check, finding) for check in results_checks for finding in dictionaries(check.get("findings"))]
+    return [
+        _view(number, plain_text(check.get("checker"), 60), finding, operations, episodes, end)
+        for number, (check, finding) in enumerate(found)
+    ]
+
+
+def _view(
+    number: int,
+    checker: str,
+    finding: dict[str, Any],
+    operations: Sequence[Operation],
+    episodes: Sequence[Episode],
+    end: int,
+) -> FindingView:
+    proof = [from_finding(described) for described in dictionaries(finding.get("operations"))]
+    prefix_end = whole(finding.get("prefix_end"))
+    times = [operation.call for operation in proof]
+    times += [operation.returned for operation in proof if operation.returned is not None]
+    began = min(times, default=0 if prefix_end is None else prefix_end)
+    ended = max(times, default=end if prefix_end is None else prefix_end)
+    key = finding.get("key")
+    key_text = None if key is None else plain_text(key, 200)
+    around = [operation for operation in operations if operation.key == key_text]
+    return FindingView(
+        number=number,
+        checker=checker,
+        anomaly=plain_text(finding.get("anomaly") or "violation", 80),
+        sentence=plain_text(finding.get("sentence") or "", 2000),
+        key=key_text,
+        operations=proof,
+        prefix_end=prefix_end,
+        began=began,
+        ended=ended,
+        picture=draw(proof, around, episodes, began, ended) if proof else None,
+    )
+
+
+def draw(
+    proof: Sequence[Operation], around: Sequence[Operation], episodes: Sequence[Episode], began: int, ended: int
+) -> Picture:
+    """The picture of `proof`, with those of `around` that fall into the same time in grey."""
+    margin = max((ended - began) * 0.06, 200_000)
+    scale = _Scale(began - margin, ended + margin)
+    proving = {(operation.process, operation.call) for operation in proof}
+    others = [
+        operation
+        for operation in around
+        if (operation.process, operation.call) not in proving and scale.shows(operation.call, _end(operation))
+    ][:_MOST_AROUND]
+    lanes = []
+    processes = list(dict.fromkeys(operation.process for operation in proof))
+    for process in processes:
+        rows = _labelled(scale, [operation for operation in proof if operation.process == process])
+        rows[0][:0] = [_bar(scale, operation) for operation in others if operation.process == process]
+        lanes.append(Lane(f"process {process}", True, rows))
+    strangers = sorted({operation.process for operation in others} - set(processes), key=by_number)
+    for process in strangers[:_MOST_OTHER_LANES]:
+        bars = [_bar(scale, operation) for operation in others if operation.process == process]
+        lanes.append(Lane(f"process {process}", False, [bars]))
+    bands = [
+        Band(*scale.span(episode.began, episode.ended), _band_title(episode))
+        for episode in episodes
+        if scale.shows(episode.began, episode.ended)
+    ]
+    return Picture(lanes, bands, scale.ticks())
+
+
+def _end(operation: Operation) -> int | None:
+    """When it was over for certain; None if never."""
+    return None if operation.outcome == "info" else operation.returned
+
+
+def _band_title(episode: Episode) -> str:
+    return f"#{episode.number} {episode.fault}: {episode.description}" if episode.description else episode.fault
+
+
+class _Scale:
+    """From nanoseconds to percent of the width."""
+
+    def __init__(self, began: float, ended: float) -> None:
+        self.began, self.ended = began, ended
+
+    def percent(self, time: float) -> float:
+        place = (time - self.began) / (self.ended - self.began) * 100
+        return round(min(100.0, max(0.0, place)), 3)
+
+    def shows(self, began: int, ended: int | None) -> bool:
+        return began <= self.ended and (ended is None or ended >= self.began)
+
+    def span(self, began: int, ended: int | None) -> tuple[float, float]:
+        left = self.percent(began)
+        return left, round((100.0 if ended is None else self.percent(ended)) - left, 3)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Some five round moments with their names."""
+        step = _round_step((self.ended - self.began) / 5)
+        decimals = max(0, len(str(10**9 // step)) - 1) if step < 10**9 else 0
+        first = -(-int(self.began) // step) * step
+        return [
+            (self.percent(time), f"{time / 1e9:.{decimals}f} s")
+            for time in range(max(0, first), int(self.ended) + 1, step)
+        ]
+
+
+def _round_step(least: float) -> int:
+    size = 1
+    while True:
+        for factor in (1, 2, 5):
+            if size * factor >= least:
+                return size * factor
+        size *= 10
+
+
+def _bar(scale: _Scale, operation: Operation, label: str = "") -> Bar:
+    left, width = scale.span(operation.call, _end(operation))
+    title = (
+        f"process {operation.process}: {operation.label} on {operation.replica or '?'}, {operation.outcome}, "
+        f"{moment(operation.call)} to {moment(operation.returned)} ({took(operation.call, operation.returned)})"
+    )
+    from_right = left + len(label) * _LETTER / _NARROWEST_TRACK * 100 > 100
+    return Bar(left, width, operation.outcome, _end(operation) is None, title, label, from_right)
+
+
+def _labelled(scale: _Scale, operations: Sequence[Operation]) -> list[list[Bar]]:
+    """The bars with labels, each in the first row where its label has room."""
+    rows: list[list[Bar]] = []
+    taken: list[float] = []
+    for operation in sorted(operations, key=lambda operation: operation.call):
+        bar = _bar(scale, operation, operation.label)
+        room = len(bar.label) * _LETTER / _NARROWEST_TRACK * 100
+        right = bar.left + bar.width
+        first, last = (min(bar.left, right - room), right) if bar.label_from_right else (bar.left, bar.left + room)
+        row = next((place for place, end in enumerate(taken) if first > end), len(rows))
+        if row == len(rows):
+            rows.append([])
+            taken.append(0.0)
+        rows[row].append(bar)
+        taken[row] = max(last, right)
+    return rows

@@ -1,0 +1,157 @@
+// Every operation as a bar: processes in lanes, time to the right. Only what can be seen is drawn.
+const LANE = 20;
+const BAR = 13;
+const TAIL = 44;
+const MOST_LANES_OF_ONE = 16;
+
+function timelinePlot(model, choice) {
+  let lanes = [];
+  let accused = new Set();
+
+  function arrange() {
+    const chosen = [];
+    model.byProcess.forEach((rows, process) => {
+      if (choice.process >= 0 && choice.process !== process) return;
+      const kept = choice.key < 0 ? rows : rows.filter((row) => model.key[row] === choice.key);
+      if (kept.length) chosen.push({ process, rows: kept });
+    });
+    chosen.sort((a, b) => model.call[a.rows[0]] - model.call[b.rows[0]]);
+    // A retired process makes room for its successor, so many of them fit into as many lanes as worked at a time.
+    const span = ({ rows }) => [model.call[rows[0]], busyUntil(rows[rows.length - 1])];
+    const places = chosen.length <= MOST_LANES_OF_ONE ? chosen.map((_, place) => place) : pack(chosen.map(span));
+    lanes = [];
+    chosen.forEach((entry, place) => (lanes[places[place]] ??= []).push(entry));
+    if (chosen.length <= MOST_LANES_OF_ONE) lanes.sort((a, b) => a[0].process - b[0].process);
+    accused = new Set(choice.finding >= 0 ? model.findings[choice.finding].rows : []);
+  }
+
+  // An operation that never ended keeps its process busy only as long as it takes to draw its beginning.
+  function busyUntil(row) {
+    return model.took[row] < 0 ? model.call[row] + model.end / 200 : model.ended[row];
+  }
+
+  function box(frame, row) {
+    const left = frame.x(model.call[row]);
+    const open = model.took[row] < 0;
+    const right = open ? left + 4 : frame.x(model.ended[row]);
+    const width = Math.max(1.5, right - left);
+    return { left, width, reach: left + width + (model.outcome[row] === 2 ? TAIL : 0) };
+  }
+
+  function visit(frame, entry, draw) {
+    const margin = (TAIL + 6) / frame.pixels;
+    let place = Math.max(0, firstAfter(entry.rows, model.call, frame.from - margin) - 1);
+    for (; place < entry.rows.length && model.call[entry.rows[place]] <= frame.to; place++) draw(entry.rows[place]);
+  }
+
+  function drawLane(context, frame, colours, entries, y) {
+    let drawn = 0;
+    // Bars thinner than a pixel hide one another: one of each outcome and pixel is enough.
+    const covered = [-1, -1, -1];
+    for (const entry of entries) {
+      visit(frame, entry, (row) => {
+        const { left, width, reach } = box(frame, row);
+        const outcome = model.outcome[row];
+        if (reach < frame.left || left + width <= covered[outcome] + 0.5) return;
+        covered[outcome] = left + width;
+        drawn++;
+        if (outcome === 2) drawTail(context, colours, left + width, y);
+        context.fillStyle = colours[OUTCOMES[outcome]];
+        context.fillRect(left, y, width > 4 ? width - 0.75 : width, BAR);
+        if (width > 30) drawLabel(context, frame, colours, row, left, width, y);
+      });
+    }
+    return drawn;
+  }
+
+  function drawTail(context, colours, x, y) {
+    const fade = context.createLinearGradient(x, 0, x + TAIL, 0);
+    fade.addColorStop(0, colours.info);
+    fade.addColorStop(1, "transparent");
+    context.fillStyle = fade;
+    context.fillRect(x, y + BAR / 2 - 2, TAIL, 4);
+  }
+
+  function drawLabel(context, frame, colours, row, left, width, y) {
+    const start = Math.max(left, frame.left);
+    context.font = MONO;
+    context.fillStyle = colours[`on-${OUTCOMES[model.outcome[row]]}`];
+    context.fillText(fitted(context, labelOf(model, row), Math.min(left + width, frame.right) - start - 8), start + 4, y + BAR / 2 + 0.5);
+  }
+
+  function drawAccused(context, frame, colours, row, y) {
+    const { left, width } = box(frame, row);
+    context.strokeStyle = colours.violation;
+    context.lineWidth = 2;
+    context.strokeRect(left - 1.5, y - 1.5, width + 3, BAR + 3);
+    if (width > 90) return;
+    context.font = `600 ${MONO}`;
+    const text = labelOf(model, row);
+    const length = context.measureText(text).width;
+    const x = left + width + 6 + length > frame.right ? left - 6 - length : left + width + 6;
+    context.fillStyle = colours.card;
+    context.fillRect(x - 2, y - 1, length + 4, BAR + 2);
+    context.fillStyle = colours.violation;
+    context.fillText(text, x, y + BAR / 2 + 0.5);
+  }
+
+  function laneName(frame, entries) {
+    const inView = entries.filter(({ rows }) => model.call[rows[0]] <= frame.to && busyUntil(rows[rows.length - 1]) >= frame.from);
+    const names = (inView.length ? inView : entries).map(({ process }) => model.texts.process[process]);
+    return names.length === 1 ? names[0] : `${names[0]} … ${names[names.length - 1]}`;
+  }
+
+  return {
+    arrange,
+    height: () => Math.max(2, lanes.length) * LANE + 6,
+    draw(context, frame, colours) {
+      drawBackground(context, frame, colours, model);
+      let drawn = 0;
+      lanes.forEach((entries, lane) => gutterText(context, frame, colours, laneName(frame, entries), lane * LANE + LANE / 2 + 1, colours.soft));
+      clipped(context, frame, () => {
+        lanes.forEach((entries, lane) => (drawn += drawLane(context, frame, colours, entries, lane * LANE + 4)));
+        lanes.forEach((entries, lane) => {
+          for (const entry of entries) for (const row of entry.rows) if (accused.has(row)) drawAccused(context, frame, colours, row, lane * LANE + 4);
+        });
+        drawUncovered(context, frame, colours, model);
+      });
+      document.documentElement.dataset.drawn = drawn;
+    },
+    hit(frame, x, y) {
+      const entries = lanes[Math.floor((y - 1) / LANE)] ?? [];
+      let best = null;
+      let nearest = 5;
+      for (const entry of entries) {
+        visit(frame, entry, (row) => {
+          const { left, width } = box(frame, row);
+          const distance = x < left ? left - x : Math.max(0, x - left - width);
+          if (distance < nearest) [best, nearest] = [row, distance];
+        });
+      }
+      return best === null ? null : describeOperation(model, best);
+    },
+  };
+}
+
+function describeOperation(model, row) {
+  const called = model.call[row];
+  const never = model.took[row] < 0;
+  const meaning = ["ok: it happened", "fail: it certainly did not happen", "info: it may take effect at any later time"];
+  return {
+    title: labelOf(model, row),
+    lines: [
+      ["outcome", meaning[model.outcome[row]]],
+      ["process", textOf(model, "process", row)],
+      ["function", textOf(model, "f", row)],
+      ["key", textOf(model, "key", row)],
+      ["value", textOf(model, "value", row)],
+      ["result", textOf(model, "result", row)],
+      ["error", textOf(model, "error", row)],
+      ["replica", textOf(model, "replica", row)],
+      ["called", formatTime(called, 1)],
+      [model.outcome[row] === 2 ? "given up" : "returned", never ? "never" : formatTime(model.ended[row], 1)],
+      ["took", never ? null : formatLength(model.took[row])],
+      ["line", `index ${model.index[row]} in history.jsonl`],
+    ],
+  };
+}
