@@ -4,7 +4,7 @@ It takes no time: a ping that times out says so at once. Switches make faults NO
 
     cluster = FakeCluster(5, chief="leader", leader="n2")
     cluster.network.deaf.add(Mode.DROP)        # such conditions are accepted, and change nothing
-    cluster.network.broken = True              # applying raises NetworkError
+    cluster.network.broken = True              # applying raises NetworkError, when half of it is done
     cluster.immortal.add("n3")                 # killing and pausing it changes nothing
     cluster.hooks["kill"] = event.wait         # called (with the replica) before the deed is done
 """
@@ -51,6 +51,7 @@ class FakeNetwork:
         assert not unknown, f"no such link: {unknown}"
         self.applied.append(dict(changes))
         if self.broken:
+            self.real.update(list(changes.items())[: len(changes) // 2])
             raise NetworkError("the proxies don't answer: this is a test")
         self.asked.update(changes)
         self.real.update({link: condition for link, condition in changes.items() if condition.mode not in self.deaf})
