@@ -52,6 +52,7 @@ class Connection:
         self.up = Stream("upstream", counters["upstream"], self._effect, self._up_ended, self.reset)
         self.down = Stream("downstream", counters["downstream"], self._effect, self._down_ended, self.reset)
         self._dial: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(self._connect(upstream))
+        self._dial.add_done_callback(self._dialled)
         self.up.attach_source(client)
         self.load(toxics)
         self.down.attach_sink(client)
@@ -115,9 +116,11 @@ class Connection:
             self.up.stop()
             if not self.down.hides_end:
                 self.down.end()
-        finally:
-            self._dial = None
-            self._closed_if_done()
+
+    def _dialled(self, dial: asyncio.Task[None]) -> None:
+        # Not at the end of `_connect`, which never begins if the connection is cut as soon as it was accepted.
+        self._dial = None
+        self._closed_if_done()
 
     def connected(self, server: asyncio.Transport) -> None:
         """The upstream accepted: what the client said so far may go."""

@@ -100,15 +100,19 @@ class ProxyProcess:
         return Api("127.0.0.1", self.port)
 
     def stop(self) -> str:
-        """End it by closing its standard input; returns the rest of what it wrote to stderr."""
-        assert self.process.stdin is not None
-        if self.process.poll() is not None:
-            self.process.stdin.close()
+        """End it by closing its standard input; returns the rest of what it wrote to stderr. Twice is once."""
+        assert self.process.stdin is not None and self.process.stderr is not None
+        if self.process.stderr.closed:
+            return ""
+        self.process.stdin.close()
         try:
-            return self.process.communicate(timeout=LIMIT_SECONDS)[1]
+            self.process.wait(LIMIT_SECONDS)
         finally:
             self.process.kill()
             self.process.wait()
+            said = self.process.stderr.read()
+            self.process.stderr.close()
+        return said
 
     def __enter__(self) -> ProxyProcess:
         return self
@@ -180,7 +184,7 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
 
     def ask(self) -> str:
-        """`ok`, `timeout`, `refused`, `closed` (by a FIN) or `reset` (by an RST)."""
+        """`ok`, `timeout`, `refused`, `closed` (by a FIN, perhaps in the middle of the answer) or `reset` (by an RST)."""
         try:
             self._connection.request("GET", "/")
             response = self._connection.getresponse()
@@ -189,7 +193,7 @@ class Client:
             return "timeout"
         except ConnectionRefusedError:
             return "refused"
-        except (http.client.RemoteDisconnected, http.client.IncompleteRead, BrokenPipeError):
+        except (http.client.BadStatusLine, http.client.IncompleteRead, BrokenPipeError):
             return "closed"
         except ConnectionResetError:
             return "reset"
