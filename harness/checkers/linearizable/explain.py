@@ -1,0 +1,323 @@
+"""What people call a violation of a register, and the sentence that says it.
+
+Times in sentences are chosen so that they carry the argument: an operation that came too late is given the time of its
+invocation, one that had been there before the time at which it returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.checkers.linearizable.blocks import observed, written
+from harness.checkers.linearizable.support import is_refusal, is_writer
+from harness.checkers.operations import Operation
+from harness.models.values import canonical, show
+
+
+@dataclass(frozen=True)
+class Story:
+    anomaly: str
+    sentence: str
+
+
+def explain(proof: Sequence[Operation], history: Sequence[Operation], failed: Sequence[Operation]) -> Story:
+    """Tell what the operations of a proof have against each other.
+
+    `history` are all operations of the key (they tell whether a value was ever seen again), `failed` those of the key
+    that certainly did not happen.
+    """
+    teller = _Teller(proof, history, failed)
+    for attempt in (
+        teller.from_nowhere,
+        teller.from_the_future,
+        teller.wrongly_refused,
+        teller.two_from_one,
+        teller.reversed,
+    ):
+        story = attempt()
+        if story is not None:
+            return story
+    return teller.anything()
+
+
+class _Teller:
+    def __init__(self, proof: Sequence[Operation], history: Sequence[Operation], failed: Sequence[Operation]) -> None:
+        self.proof = sorted(proof, key=lambda operation: operation.began)
+        self.history = history
+        self.failed = failed
+        self.writer_of: dict[Hashable, Operation] = {}
+        for operation in self.proof:
+            if is_writer(operation):
+                self.writer_of.setdefault(written(operation), operation)
+        self.observers = [o for o in self.proof if o.type == "ok" and not is_refusal(o) and observed(o)]
+
+    def from_nowhere(self) -> Story | None:
+        ever_written = {written(operation) for operation in self.history if is_writer(operation)}
+        for observer in self.observers:
+            (value,) = observed(observer)
+            if value is None or value in ever_written:
+                continue
+            said = f"{saw(observer)} at {returned(observer)}"
+            for attempt in self.failed:
+                if is_writer(attempt) and written(attempt) == value:
+                    sentence = f"{said}, but {what(attempt)} had been answered with a failure: it must never happen"
+                    return Story("failed write seen", sentence)
+            return Story("value from nowhere", f"{said}, but nobody ever wrote {show(_value(observer))}")
+        return None
+
+    def from_the_future(self) -> Story | None:
+        for observer in self.observers:
+            (value,) = observed(observer)
+            writers = [operation for operation in self.history if is_writer(operation) and written(operation) == value]
+            if value is not None and writers and all(_before(observer, writer) for writer in writers):
+                first = min(writers, key=lambda writer: writer.began)
+                sentence = f"{saw(observer)} by {returned(observer)}, but {what(first)} began only at {called(first)}"
+                return Story("value from the future", sentence)
+        return None
+
+    def wrongly_refused(self) -> Story | None:
+        refusal = next((operation for operation in reversed(self.proof) if is_refusal(operation)), None)
+        if refusal is None:
+            return None
+        (expected,) = observed(refusal)
+        writer = self.writer_of.get(expected)
+        held = "was there from the beginning" if writer is None else f"had been put there by {what(writer)}"
+        sentence = (
+            f"{who(refusal)} was told at {returned(refusal)} that its cas {_change(refusal)} found another value, "
+            f"but {show(refusal.value[0])} {held}, and nothing else can have been there all the time since {called(refusal)}"
+        )
+        return Story("cas refused wrongly", sentence)
+
+    def two_from_one(self) -> Story | None:
+        first_from: dict[Hashable, Operation] = {}
+        for operation in self.proof:
+            if operation.f != "cas" or is_refusal(operation):
+                continue
+            (value,) = observed(operation)
+            other = first_from.setdefault(value, operation)
+            if other is not operation and len(self._writers_in_history(value)) <= 1:
+                return Story(
+                    "two CAS from one value",
+                    f"{self._swapped(other)}, and {self._swapped(operation)}: both replaced "
+                    f"{show(operation.value[0])}, which was there only once",
+                )
+        return None
+
+    def _swapped(self, operation: Operation) -> str:
+        """`p1's cas 3 -> 4 (n1) succeeded at 1.000 s`, or how it is known to have succeeded."""
+        if operation.type == "ok":
+            return f"{what(operation)} succeeded at {returned(operation)}"
+        seen = next((o for o in self.observers if observed(o)[0] == written(operation)), None)
+        proof = "" if seen is None else f", for {saw(seen)} at {returned(seen)}"
+        return f"{what(operation)} succeeded{proof}"
+
+    def _writers_in_history(self, value: Hashable) -> list[Operation]:
+        return [operation for operation in self.history if is_writer(operation) and written(operation) == value]
+
+    def reversed(self) -> Story | None:
+        """Somebody saw a value after another one had taken its place."""
+        for late in sorted(self.observers, key=lambda operation: operation.began, reverse=True):
+            (old,) = observed(late)
+            for new in self._values():
+                if new == old or new in self._line_behind(late):
+                    continue
+                there = [o for o in self._concerning(new) if _before(o, late)]
+                if not there:
+                    continue
+                if self._was_written_later(new, old):
+                    return self._came_back(late, old, new, there)
+                opposite = self._opposite(old, new)
+                if opposite is not None:
+                    return self._other_way_round(late, new, there, opposite)
+        return None
+
+    def _values(self) -> Iterator[Hashable]:
+        """The values of the proof, the last one written first."""
+        for operation in reversed(self.proof):
+            if is_writer(operation):
+                yield written(operation)
+        yield None
+
+    def _line_behind(self, operation: Operation) -> list[Hashable]:
+        """The value that a cas itself wrote: it is no witness against itself."""
+        return [written(operation)] if operation.f == "cas" else []
+
+    def _concerning(self, value: Hashable) -> list[Operation]:
+        """Who wrote the value and who saw it, in the proof; the writer first."""
+        writer = self.writer_of.get(value)
+        seen = [o for o in self.observers if observed(o)[0] == value]
+        return ([writer] if writer is not None else []) + seen
+
+    def _was_written_later(self, new: Hashable, old: Hashable) -> bool:
+        """Whether the writes alone tell that `new` took the place of `old`, or of something that did."""
+        writer, older = self.writer_of.get(new), self.writer_of.get(old)
+        if writer is None:
+            return False
+        if old is None or (older is not None and _before(older, writer)):
+            return True
+        seen: set[Hashable] = set()
+        while writer is not None and writer.f == "cas" and new not in seen:
+            seen.add(new)
+            (new,) = observed(writer)
+            if new == old:
+                return True
+            writer = self.writer_of.get(new)
+        return False
+
+    def _opposite(self, old: Hashable, new: Hashable) -> tuple[Operation, Operation] | None:
+        """Operations that show that `old` was there before `new` was."""
+        for first in reversed(self._concerning(old)):
+            for second in reversed(self._concerning(new)):
+                if _before(first, second):
+                    return first, second
+        return None
+
+    def _came_back(self, late: Operation, old: Hashable, new: Hashable, there: list[Operation]) -> Story:
+        writer = self.writer_of[new]
+        if there[0] is writer:
+            sentence = f"{saw(late)} at {called(late)}, but {what(writer)} had been acknowledged at {returned(writer)}"
+            seen = self._first_sight(new, late)
+            if seen is not None:
+                sentence += f" and {_seen_by(seen)} at {returned(seen)}"
+        else:
+            sentence = (
+                f"{saw(late)} at {called(late)}, but {what(writer)} had taken effect before: {saw(there[0])} "
+                f"at {returned(there[0])}"
+            )
+        older = self.writer_of.get(old)
+        if older is not None and _before(older, writer) and not self._replaced(older, writer):
+            sentence += f", and {show(_value(late))} was older ({what(older)} was acknowledged at {returned(older)})"
+        anomaly = self._name(late, old, new, writer)
+        if anomaly == "lost write":
+            sentence += f"; {show(_written_value(writer))} was never seen by anybody"
+        elif anomaly == "resurrected value":
+            sentence += f"; {show(_written_value(writer))} was never seen again"
+        return Story(anomaly, sentence)
+
+    def _replaced(self, older: Operation, writer: Operation) -> bool:
+        return writer.f == "cas" and observed(writer)[0] == written(older)
+
+    def _first_sight(self, value: Hashable, late: Operation) -> Operation | None:
+        seen = [o for o in self.history if o.type == "ok" and o is not late and _sees(o, value) and _before(o, late)]
+        return min(seen, key=lambda operation: operation.ended or 0, default=None)
+
+    def _name(self, late: Operation, old: Hashable, new: Hashable, writer: Operation) -> str:
+        """Stale: one look at an old value. Lost: the new value was never seen, and the old ones lived on. Resurrected:
+        it was seen, then an old one lived on. An old value lives on if it is seen again, or something is built on it."""
+        if late.f == "cas":
+            return "cas on a stale value"
+        since = late.began
+        sights = [o for o in self.history if o.type == "ok" and not is_refusal(o) and observed(o)]
+        if any(_sees(o, new) and (o.ended or 0) > since for o in sights):
+            return "stale read"
+        moment = writer.ended if writer.ended is not None else since
+        olds = [o for o in sights if o.began > moment and (_sees(o, old) or self._is_older(observed(o)[0], writer))]
+        if len(olds) < 2 and not any(o.f == "cas" for o in olds):
+            return "stale read"
+        return "resurrected value" if any(_sees(o, new) for o in sights) else "lost write"
+
+    def _is_older(self, value: Hashable, writer: Operation) -> bool:
+        writers = self._writers_in_history(value)
+        return value is None or (bool(writers) and all(_before(other, writer) for other in writers))
+
+    def _other_way_round(
+        self, late: Operation, new: Hashable, there: list[Operation], opposite: tuple[Operation, Operation]
+    ) -> Story:
+        first, second = opposite
+        one = there[-1]
+        sentence = (
+            f"{did(one)} by {returned(one)} and {did(late)} after {called(late)}, "
+            f"but {did(first)} by {returned(first)} and {did(second)} after {called(second)}: "
+            f"{show(_value(late))} and {show(_about(one, new))} can't each have come first"
+        )
+        return Story("order reversed", sentence)
+
+    def anything(self) -> Story:
+        parts = [f"{did(operation)} ({_span(operation)})" for operation in self.proof[:6]]
+        more = f" and {len(self.proof) - 6} more" if len(self.proof) > 6 else ""
+        return Story("no order", f"no order explains what these saw: {'; '.join(parts)}{more}")
+
+
+def _before(one: Operation, other: Operation) -> bool:
+    return one.ended is not None and one.ended < other.began
+
+
+def _sees(operation: Operation, value: Hashable) -> bool:
+    return not is_refusal(operation) and value in observed(operation)
+
+
+def _value(operation: Operation) -> Any:
+    """What it saw, as the history has it."""
+    return operation.result if operation.f == "read" else operation.value[0]
+
+
+def _written_value(operation: Operation) -> Any:
+    return operation.value if operation.f == "write" else operation.value[1]
+
+
+def _about(operation: Operation, value: Hashable) -> Any:
+    """The value that is meant, as the history has it, by an operation that wrote or saw it."""
+    if is_writer(operation) and canonical(_written_value(operation)) == value:
+        return _written_value(operation)
+    return _value(operation)
+
+
+def who(operation: Operation) -> str:
+    """`p7`; a process that has a name is called by it."""
+    return f"p{operation.process}" if isinstance(operation.process, int) else operation.process
+
+
+def _asked(operation: Operation) -> str:
+    return f" ({operation.replica})" if operation.replica else ""
+
+
+def _change(operation: Operation) -> str:
+    return f"{show(operation.value[0])} -> {show(operation.value[1])}"
+
+
+def what(operation: Operation) -> str:
+    """`p2's write of 18 (n1)`."""
+    if operation.f == "write":
+        return f"{who(operation)}'s write of {show(operation.value)}{_asked(operation)}"
+    if operation.f == "cas":
+        return f"{who(operation)}'s cas {_change(operation)}{_asked(operation)}"
+    return f"{who(operation)}'s {operation.f}{_asked(operation)}"
+
+
+def saw(operation: Operation) -> str:
+    """`p7 read 17 (n3)`, or what a cas replaced."""
+    if operation.f == "read":
+        return f"{who(operation)} read {show(operation.result)}{_asked(operation)}"
+    return f"{who(operation)} replaced {_change(operation)} by cas{_asked(operation)}"
+
+
+def did(operation: Operation) -> str:
+    if operation.f == "write":
+        return f"{who(operation)} wrote {show(operation.value)}{_asked(operation)}"
+    if is_refusal(operation):
+        return f"{who(operation)} was refused its cas {_change(operation)}{_asked(operation)}"
+    return saw(operation)
+
+
+def _seen_by(operation: Operation) -> str:
+    verb = "read" if operation.f == "read" else "replaced by cas"
+    return f"was {verb} by {who(operation)}{_asked(operation)}"
+
+
+def seconds(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e9:.3f} s"
+
+
+def called(operation: Operation) -> str:
+    return seconds(operation.call_ns)
+
+
+def returned(operation: Operation) -> str:
+    return "an unknown time" if operation.return_ns is None else seconds(operation.return_ns)
+
+
+def _span(operation: Operation) -> str:
+    end = "and never completed" if operation.return_ns is None else f"to {returned(operation)}"
+    return f"{called(operation)} {end}"

@@ -1,0 +1,27 @@
+"""The near-linear decision for a register whose values are written once: see `blocks` and `refusals`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from harness.checkers.linearizable.blocks import Blocks, Contradiction, Decision, Undecided
+from harness.checkers.linearizable.budget import Budget
+from harness.checkers.linearizable.refusals import settle
+from harness.checkers.operations import Operation
+
+
+def decide(operations: Sequence[Operation], initial: Hashable, budget: Budget) -> Decision:
+    """Decide in O(n log n), or say that a search has to: a value was written twice, or refused compare-and-sets are knotty.
+
+    `operations` are reads, writes and compare-and-sets of one register that holds `initial` at first, without those
+    that have a `problem`. Raises `Stopped` when the budget is spent.
+    """
+    blocks = Blocks(operations, initial, budget)
+    try:
+        blocks.build()
+        settle(blocks)
+    except Contradiction as contradiction:
+        return Decision(False, str(contradiction), blocks.with_reasons(contradiction.operations))
+    except Undecided as undecided:
+        return Decision(None, str(undecided))
+    return Decision(True)

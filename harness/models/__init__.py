@@ -1,0 +1,18 @@
+"""The models: what a machine with one copy, used by one client at a time, would do. `harness.models.model` is the contract.
+
+They are written apart from `node.machines`, on purpose: two witnesses who never spoke to each other.
+"""
+
+from __future__ import annotations
+
+from node.registry import Registry
+
+MODELS = Registry(
+    "model",
+    {
+        "register": "harness.models.register:Register",
+    },
+)
+
+MODEL_OF_MACHINE = {"kv": "register"}
+"""The model that judges each machine. `kv` is one register for each key."""
