@@ -138,6 +138,13 @@ class _ClientTransport:
 toxiproxy.api.requests = _ClientTransport()
 
 
+class _Look(NamedTuple):
+    """How the server is doing: its trouble, as a sentence, or None; and whether it answers at all."""
+
+    trouble: str | None
+    answers: bool
+
+
 class ToxiproxyNetwork:
     """Implements `faults.cluster.Network`; see the module. Every method may be called from several threads.
 
@@ -232,7 +239,7 @@ class ToxiproxyNetwork:
             try:
                 self._bring_about(changes)
             except Unreachable as error:
-                self._revive(str(error))
+                self._revive(self._look(), str(error))
 
     def conditions(self) -> dict[Link, Condition]:
         """The condition of every link, as asked for last."""
@@ -317,37 +324,36 @@ class ToxiproxyNetwork:
 
     def _watch(self) -> None:
         while not self._closing.wait(WATCH_SECONDS):
-            if self._trouble() is None:
+            if self._look().trouble is None:
                 continue
             with self._changing:
-                trouble = self._trouble()  # not a passing one, nor one that `apply` has mended meanwhile
-                if trouble is None or self._closing.is_set():
+                look = self._look()  # not a passing trouble, nor one that `apply` has mended meanwhile
+                if look.trouble is None or self._closing.is_set():
                     continue
                 try:
-                    self._revive(trouble)
+                    self._revive(look, look.trouble)
                 except NetworkError as error:
                     self._tainted = f"{error}; nothing can be said of the links since then"
 
-    def _trouble(self) -> str | None:
-        """One sentence if the server doesn't answer or has lost proxies, else None.
+    def _look(self) -> _Look:
+        """See how the server is doing.
 
         Asks for the proxies and not for the version, which a server answers even when its table is locked up.
         """
         try:
             lost = len(self._proxies) - len(self._shown(self._probe))
         except NetworkError as error:
-            return str(error)
-        return f"the proxy server at {self._server.address} has lost {lost} proxies" if lost else None
+            return _Look(str(error), answers=False)
+        trouble = f"the proxy server at {self._server.address} has lost {lost} proxies" if lost else None
+        return _Look(trouble, answers=True)
 
-    def _revive(self, reason: str) -> None:
-        """After a call that got no answer: have a server that answers, with all proxies in all conditions."""
-        if (trouble := self._trouble()) is not None:
+    def _revive(self, look: _Look, reason: str) -> None:
+        """After a call that went wrong for `reason`: have a server that answers, with all proxies in all conditions."""
+        if look.trouble is not None:
             self._tainted = f"{reason}; all links were made anew, and were not as asked for meanwhile"
-            try:
-                self._shown(self._probe)
-            except NetworkError as error:
+            if not look.answers:
                 if self._restart is None:
-                    raise Unreachable(f"{trouble}, and nothing here can restart it") from error
+                    raise Unreachable(f"{look.trouble}, and nothing here can restart it")
                 self._call_restart(self._restart)
             self._populate()
         self._bring_about(self._proxies)
