@@ -24,8 +24,10 @@ The file is one JSON object::
      "replay":                 the command that repeats the run,
      "versions":               {"rashomon", "python", ...}}
 
-Of the seconds, each null if the run didn't come so far, `recovery` is from the end of all healing to the return of the first operation that was begun after it, `first_operation` from the start of the run to the first operation that came back ok, and
-`after_last_operation` from the last one to the end. An operation without completion counts as `info`.
+Of the seconds, each null if the run didn't come so far, `recovery` is from the end of all healing to the return of
+the first operation that was begun after it, `first_operation` from the start of the run to the first operation that
+came back ok, and `after_last_operation` from the last one to the end. An operation without completion counts as
+`info`.
 """
 
 from __future__ import annotations
