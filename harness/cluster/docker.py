@@ -18,12 +18,12 @@ from typing import IO, Any, Self
 
 import requests
 
-from faults.cluster import CLIENT, ClusterError, Link, NetworkError, ReplicaState
+from faults.cluster import CLIENT, ClusterError, Link, NetworkError, Ping, ReplicaState
 from faults.toxiproxy import ProxyAddress, ToxiproxyNetwork, wait_for_server
 from harness.cluster import compose
 from harness.cluster.http_cluster import READY_SECONDS, HttpCluster
 from harness.cluster.leftovers import Record, hold
-from harness.cluster.replica_api import ReplicaApi
+from harness.cluster.replica_api import ReplicaApi, ping_from_here
 from node.protocol import replica_number
 
 try:
@@ -59,6 +59,8 @@ class Container:
     exit_code: int
     ports: Mapping[int, int]
     """Published on 127.0.0.1: by the port inside, also while it is down."""
+    inside: str
+    """Its address in the containers' own network; empty while it is down."""
     token: str
     """The replica's RASHOMON_TOKEN; empty for the proxies' server."""
 
@@ -226,6 +228,7 @@ class DockerCluster(HttpCluster):
                     if remains.was_up and self._network:
                         self._leave_healthy()
                 finally:
+                    self._let_go_of_network()
                     remains.remove_what_was_added()
                 self._record.end()
         finally:
@@ -242,11 +245,14 @@ class DockerCluster(HttpCluster):
                     raise ClusterError(f"{part} did not become healthy again: see `docker logs`")
                 time.sleep(_POLL_SECONDS)
 
-    def _close(self) -> None:
+    def _let_go_of_network(self) -> None:
+        """Before containers are removed: else its watchdog would start the proxies' server again."""
         if self._network:
-            with contextlib.suppress(NetworkError):
-                self._network.detach()
+            self._network.detach()
             self._network = None
+
+    def _close(self) -> None:
+        self._let_go_of_network()
         if self._engine:
             self._engine.close()
             self._engine = None
@@ -267,6 +273,25 @@ class DockerCluster(HttpCluster):
         return {link: ProxyAddress(f"[::]:{_listen_port(link)}", f"{link.target}:{PUBLIC_PORT}") for link in self.links}
 
     # Replicas
+
+    def ping(self, link: Link, timeout_seconds: float) -> Ping:
+        ping = super().ping(link, timeout_seconds)
+        return self._behind_forwarding(ping) if link.source == CLIENT and ping.outcome == "closed" else ping
+
+    def _behind_forwarding(self, ping: Ping) -> Ping:
+        """Tell a refusal from a cut connection.
+
+        The engine forwards published ports with a program of its own, which takes every connection and closes it again
+        when the container refuses. So this asks the container itself, where the engine's network can be reached from
+        here (on Linux); elsewhere a refusal stays a cut.
+        """
+        proxies = self._now(TOXIPROXY)
+        if not proxies.inside:
+            return ping
+        direct = ping_from_here(ping.link, proxies.inside, _listen_port(ping.link), timeout_seconds=1.0)
+        if direct.outcome != "refused":
+            return ping
+        return Ping(ping.link, "refused", ping.seconds, "seen in the containers' network; clients see a cut connection")
 
     def state(self, replica: str) -> ReplicaState:
         return self._now(replica).state
@@ -416,6 +441,7 @@ def _read(raw: Mapping[str, Any]) -> Container:
         health=(state.get("Health") or {}).get("Status", "none"),
         exit_code=state["ExitCode"],
         ports={int(inside.partition("/")[0]): int(outside[0]["HostPort"]) for inside, outside in bindings.items()},
+        inside=next((str(network["IPAddress"]) for network in raw["NetworkSettings"]["Networks"].values()), ""),
         token=dict(entry.partition("=")[::2] for entry in raw["Config"]["Env"] or ()).get("RASHOMON_TOKEN", ""),
     )
 

@@ -135,8 +135,7 @@ class LocalCluster(HttpCluster):
     def _stop(self) -> None:
         """End every child and give back the ports; goes on whatever is gone already."""
         if self._network:
-            with contextlib.suppress(NetworkError):
-                self._network.detach()
+            self._network.detach()
             self._network = None
         with self._spawning:
             self._closed = True
