@@ -148,7 +148,7 @@ class TestTheTableOfToxics:
     def test_a_late_request_is_executed_although_the_client_gave_up(
         self, ground: Ground, upstream: CountingUpstream
     ) -> None:
-        ground.add("latency", "upstream", latency=600)
+        ground.add("latency", "upstream", latency=500)
         client = ground.client(GIVE_UP_SECONDS)
         assert client.ask() == "timeout"
         client.close()

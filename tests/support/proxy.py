@@ -22,7 +22,7 @@ from typing import Any
 LIMIT_SECONDS = 20.0
 """No wait in these tests lasts longer; a test that gets there has failed."""
 
-GIVE_UP_SECONDS = 0.3
+GIVE_UP_SECONDS = 0.2
 """How long a client waits that is expected to wait in vain."""
 
 Json = Any
