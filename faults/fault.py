@@ -67,7 +67,7 @@ class Injection:
     targets: tuple[str, ...]
     """The replicas that were hit."""
     description: str
-    """For people: `halves: n1 n4 | n2 n3 n5, drop`."""
+    """For people, to stand after the fault's name: `halves: n1 n4 | n2 n3 n5, drop`."""
     links: tuple[Link, ...] = ()
     """The links that were changed, if any."""
     roles: dict[str, str] = field(default_factory=dict)

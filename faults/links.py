@@ -52,8 +52,7 @@ class LinkFault(Fault):
         links = links_of(found.replicas, ground.cluster.replicas, self.options.links)
         conditions = {link: self._condition(random) for link in links}
         ground.links.claim(number, conditions)
-        kind = {"replicas": "", "clients": " client", "both": " replica and client"}[self.options.links]
-        description = f"{self._words()} on {len(links)}{kind} links of {' '.join(found.replicas)}"
+        description = self._words() + self._where(found.replicas, len(links))
         if found.note:
             description += f" ({found.note})"
         details = self._details(conditions)
@@ -72,7 +71,12 @@ class LinkFault(Fault):
 
     @abstractmethod
     def _words(self) -> str:
-        """The fault in words: `latency 100 ms +- 50 ms`."""
+        """How hard it hits, in words with a blank at the end, if there is anything to say: `100 ms +- 50 ms `."""
+
+    def _where(self, targets: Sequence[str], count: int) -> str:
+        """The links in words: `on 8 links of n2`."""
+        links = {"replicas": "", "clients": "client ", "both": "replica and client "}[self.options.links]
+        return f"on {count} {links}link{'' if count == 1 else 's'} of {' '.join(targets)}"
 
     def _details(self, conditions: dict[Link, Condition]) -> dict[str, Any]:
         return {}
@@ -127,7 +131,8 @@ class Latency(LinkFault):
         return Condition(Mode.LATENCY, "requests", latency_ms=self.options.latency_ms + jitter_ms)
 
     def _words(self) -> str:
-        return str(Condition(Mode.LATENCY, latency_ms=self.options.latency_ms, jitter_ms=self.options.jitter_ms))
+        jitter = f" +- {self.options.jitter_ms} ms" if self.options.jitter_ms else ""
+        return f"{self.options.latency_ms} ms{jitter} "
 
     def _details(self, conditions: dict[Link, Condition]) -> dict[str, Any]:
         return {"latency_ms": {str(link): condition.latency_ms for link, condition in conditions.items()}}
@@ -160,7 +165,7 @@ class Slow(LinkFault):
         return Condition(Mode.SLOW, rate_bytes_per_second=self.options.rate_bytes_per_second)
 
     def _words(self) -> str:
-        return str(self._condition(random.Random()))
+        return f"{self.options.rate_bytes_per_second} bytes/s "
 
 
 class Reset(LinkFault):
@@ -175,7 +180,7 @@ class Reset(LinkFault):
         return Condition(Mode.RESET)
 
     def _words(self) -> str:
-        return "reset"
+        return ""
 
 
 def links_of(targets: Sequence[str], replicas: tuple[str, ...], which: str) -> tuple[Link, ...]:

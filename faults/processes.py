@@ -32,7 +32,7 @@ class ProcessFault(Fault):
         found = choose(self.options.target, ground.cluster, random)
         states = dict(zip(found.replicas, in_parallel(ground.cluster.state, found.replicas), strict=True))
         ground.processes.claim(number, dict.fromkeys(found.replicas, self.hold))
-        description = f"{self.name} {' '.join(found.replicas)}" + (f" ({found.note})" if found.note else "")
+        description = " ".join(found.replicas) + (f" ({found.note})" if found.note else "")
         details = {"states_before": states}
         return Injection(self.name, number, found.replicas, description, roles=found.roles, details=details)
 

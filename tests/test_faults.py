@@ -290,10 +290,10 @@ def test_descriptions_are_for_people() -> None:
     def described(name: str, **options: Any) -> str:
         return Trial(name, **options).inject().description
 
-    assert described("latency", target="n2") == "latency 100 ms +- 50 ms on 8 links of n2"
-    assert described("slow", target="n2", links="clients") == "slow 4000 bytes/s on 1 client links of n2"
-    assert described("reset", target="n2", links="both") == "reset on 9 replica and client links of n2"
-    assert described("kill", target="leader") == "kill n1"
+    assert described("latency", target="n2") == "100 ms +- 50 ms on 8 links of n2"
+    assert described("slow", target="n2", links="clients") == "4000 bytes/s on 1 client link of n2"
+    assert described("reset", target="n2", links="both") == "on 9 replica and client links of n2"
+    assert described("kill", target="leader") == "n1"
     assert described("partition", shape="one-way", target="n2") == "one-way: nothing from n2, drop"
     trial = Trial("pause", target="leader")
     trial.cluster.roles["n1"] = "follower"
