@@ -27,9 +27,9 @@ KILLS = {
     "name": "kills",
     "streams": [
         {
-            "choices": [{"fault": "kill", "options": {"target": "one"}, "for_seconds": 0.2}],
+            "choices": [{"fault": "kill", "options": {"target": "one"}, "for_seconds": 0.1}],
             "every_seconds": None,
-            "at_seconds": [0.1, 0.35],
+            "at_seconds": [0.05, 0.2],
         }
     ],
 }
@@ -138,7 +138,7 @@ def test_statuses_are_sampled_and_deaths_are_noted(tmp_path: Path) -> None:
 
 def test_faults_are_injected_counted_and_healed(tmp_path: Path) -> None:
     cluster = ServedCluster(3)
-    results = execute(tmp_path / "run", spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=1.0), cluster)
+    results = execute(tmp_path / "run", spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=0.4), cluster)
     assert [deed.split()[0] for deed in cluster.deeds] == ["kill", "restart", "kill", "restart"]
     assert results["faults"]["injected"] == 2
     assert results["verdict"] == "valid"
@@ -396,10 +396,10 @@ def test_results_that_cannot_be_made_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_replay_has_the_same_faults_and_the_same_operations(tmp_path: Path) -> None:
-    spec = spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=0.8)
+    spec = spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=0.4)
     for name in ("one", "two"):
         execute(tmp_path / name, spec)
-    execute(tmp_path / "other", spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=0.8, seed=2))
+    execute(tmp_path / "other", spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=0.4, seed=2))
     comparison = compare(tmp_path / "one", tmp_path / "two")
     assert comparison.same, comparison.sentences
     assert comparison.sentences[0] == "the same schedule of 2 faults, of which both runs injected 2"
@@ -409,7 +409,7 @@ def test_a_replay_has_the_same_faults_and_the_same_operations(tmp_path: Path) ->
 
 def test_a_run_that_did_something_else_is_noticed(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        execute(tmp_path / name, spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=0.8))
+        execute(tmp_path / name, spec_of(checks=CONTENT, nemesis=KILLS, duration_seconds=0.4))
     path = tmp_path / "two" / "history.jsonl"
     lines = path.read_text("utf-8").splitlines()
     place = next(place for place, line in enumerate(lines) if '"invoke"' in line and '"f":"read"' in line)

@@ -17,7 +17,7 @@ def spec_of(**changes: Any) -> RunSpec:
         "protocol": {"name": "multi-paxos"},
         "machine": "kv",
         "workload": {"name": "register"},
-        "duration_seconds": 0.5,
+        "duration_seconds": 0.3,
         "recovery_seconds": 5.0,
         "minimum_operations": 10,
     }
