@@ -13,6 +13,3 @@ MODELS = Registry(
         "register": "harness.models.register:Register",
     },
 )
-
-MODEL_OF_MACHINE = {"kv": "register"}
-"""The model that judges each machine. `kv` is one register for each key."""

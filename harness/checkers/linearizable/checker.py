@@ -16,10 +16,12 @@ from harness.checkers.linearizable.search import Progress
 from harness.checkers.operations import Operation, Record, operations
 from harness.checkers.result import CheckResult, Finding
 from harness.history import BadHistory, Event
-from harness.models import MODEL_OF_MACHINE, MODELS
+from harness.models import MODELS
 from harness.models.model import Model
 from harness.models.register import Register
 from harness.spec import RunSpec
+from harness.workloads import WORKLOADS
+from node.registry import UnknownName
 
 MOST_FINDINGS = 20
 """Of a history; a key that fails has at least one, whatever others have."""
@@ -47,18 +49,18 @@ class Linearizable(Checker):
     question = "Is there one order of the operations, each at a moment while it was open, that explains what all saw?"
 
     def __init__(self, model: Model | None = None) -> None:
-        """`model` is what to judge by; by default that of the machine that ran."""
+        """`model` is what to judge by; by default that of the workload that ran."""
         self.model = model
 
     def check(self, spec: RunSpec, events: Sequence[Event], limits: Limits) -> CheckResult:
-        name = MODEL_OF_MACHINE.get(spec.machine)
-        if self.model is None and name is None:
-            return self._unknown(f"no model is known for the machine {spec.machine}: choose another checker")
         try:
+            model = self.model or MODELS[WORKLOADS[spec.workload.name].model]()
             record = operations(events)
+        except UnknownName as error:
+            return self._unknown(f"it is not known what to judge by: {error}")
         except BadHistory as error:
             return self._unknown(f"this is no history that can be judged: {error}")
-        return self.check_record(record, self.model or MODELS[str(name)](), limits)
+        return self.check_record(record, model, limits)
 
     def check_record(self, record: Record, model: Model, limits: Limits) -> CheckResult:
         """Judge operations that are paired already."""
@@ -135,7 +137,9 @@ def _findings(broken: list[_Part], model: Model, limits: Limits, budget: Budget)
             if told not in stories:
                 (others if stories else firsts).append(finding)
                 stories.add(told)
-    return firsts + others[: max(0, MOST_FINDINGS - len(firsts))]
+    # What was acknowledged and is gone weighs most; then comes what happened first.
+    found = firsts + others[: max(0, MOST_FINDINGS - len(firsts))]
+    return sorted(found, key=lambda finding: (finding.anomaly != "lost write", finding.prefix_end or 0))
 
 
 def _finding(part: _Part, model: Model, violation: Violation) -> Finding:
