@@ -18,6 +18,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from harness.checkers.checker import Checker, Limits
@@ -75,7 +76,7 @@ def _unavailable(events: Sequence[Event], successes: Sequence[int]) -> list[_Win
     for asking in _asking(events):
         inside = successes[bisect_left(successes, asking.begin) : bisect_right(successes, asking.end)]
         moments = [asking.begin, *inside, asking.end]
-        windows += [_Window(one, other) for one, other in zip(moments, moments[1:], strict=False)]
+        windows += [_Window(one, other) for one, other in pairwise(moments)]
     return windows
 
 

@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.checkers.checker import Checker, Limits
-from harness.checkers.injections import Injected, injections
+from harness.checkers.injections import Injected, Proof, injections
 from harness.checkers.result import CheckResult
 from harness.history import Event
 from harness.spec import RunSpec, Verdict
 
-_PROOFS = ("proved", "ineffective", "unproved", "failed", "unfinished")
+_PROOFS: tuple[Proof, ...] = ("proved", "ineffective", "unproved", "failed", "unfinished")
 
 
 class Faults(Checker):
@@ -66,7 +66,7 @@ def _title(one: Injected) -> str:
 
 
 def _statistics(found: Sequence[Injected]) -> dict[str, Any]:
-    proofs = Counter(one.proof for one in found)
+    proofs: Counter[Proof] = Counter(one.proof for one in found)
     by_fault: dict[str, dict[str, int]] = {}
     roles: Counter[str] = Counter()
     for one in found:
@@ -77,7 +77,7 @@ def _statistics(found: Sequence[Injected]) -> dict[str, Any]:
             roles.update(one.roles.values())
     return {
         "injections": [_entry(one) for one in found],
-        **{proof: proofs[proof] for proof in _PROOFS},  # type: ignore[index]
+        **{str(proof): proofs[proof] for proof in _PROOFS},
         "healing_failed": sum(one.healing in ("failed", "ineffective") for one in found),
         "by_fault": by_fault,
         "roles_hit": dict(roles),

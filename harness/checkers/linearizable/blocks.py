@@ -25,6 +25,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from harness.checkers.linearizable.budget import Budget
 from harness.checkers.operations import Operation
@@ -251,7 +252,7 @@ class Blocks:
     def _compare_chains(self) -> None:
         self.forward = sorted((chain for chain in self.chains if chain.forward), key=lambda c: c.first_return)
         self.backward = sorted((chain for chain in self.chains if not chain.forward), key=lambda c: c.last_call)
-        for one, other in zip(self.forward, self.forward[1:], strict=False):
+        for one, other in pairwise(self.forward):
             if other.first_return < one.last_call:
                 raise self._mutual(one, other)
         begins = [chain.first_return for chain in self.forward]
