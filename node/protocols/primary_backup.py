@@ -65,6 +65,7 @@ from pydantic import Field
 
 from node.machine import Machine
 from node.protocol import Io, Message, Outcome, Protocol, ProtocolOptions, Record, Request, Status, replica_number
+from node.protocols.detector import Detector
 
 EFFECTS_PER_MESSAGE = 200
 EFFECTS_KEPT = 5_000
@@ -106,9 +107,8 @@ class View(NamedTuple):
 
 @dataclass
 class Sign:
-    """The last sign of life of a peer."""
+    """What a peer told with its last sign of life."""
 
-    heard_at: float
     view: View
     active: bool
     applied: int
@@ -159,7 +159,7 @@ class PrimaryBackup(Protocol):
         self.active = False
         self.signs: dict[str, Sign] = {}
         self.highest = 0
-        self.ticked_at = 0.0
+        self.detector = Detector(io, options.heartbeat_seconds, options.suspect_seconds)
         # The primary's.
         self.progress: dict[str, Progress] = {}
         self.effects: dict[int, list[Any]] = {}
@@ -177,7 +177,6 @@ class PrimaryBackup(Protocol):
                 self._install(record["entry"])
         self.records = len(records)
         self.highest = self.view.number
-        self.ticked_at = self.io.now()
         self._heartbeat(self.io.peers)
         self._revive()
         self.io.set_timer("tick", self.options.heartbeat_seconds)
@@ -190,7 +189,9 @@ class PrimaryBackup(Protocol):
             self._ship()
             return
         self.io.set_timer("tick", self.options.heartbeat_seconds)
-        self._excuse_own_absence()
+        absence = self.detector.tick()
+        for progress in self.progress.values():
+            progress.moved_at += absence
         if self.role == "primary":
             self._watch_backups()
         elif self.role == "backup":
@@ -200,17 +201,6 @@ class PrimaryBackup(Protocol):
         self._heartbeat(self.io.peers)
         if self.records > self.options.compact_every:
             self._compact()
-
-    def _excuse_own_absence(self) -> None:
-        """A replica that was stopped itself has heard nobody, which says nothing about the others."""
-        now = self.io.now()
-        stall = now - self.ticked_at - self.options.heartbeat_seconds
-        self.ticked_at = now
-        if stall > self.options.suspect_seconds / 2:
-            for sign in self.signs.values():
-                sign.heard_at += stall
-            for progress in self.progress.values():
-                progress.moved_at += stall
 
     @property
     def role(self) -> str:
@@ -229,7 +219,7 @@ class PrimaryBackup(Protocol):
             "details": {
                 "view": self.view.number,
                 "set": list(self.view.members),
-                "alive": self._alive(),
+                "alive": self.detector.alive(),
                 "waiting": len(self.pending),
                 "clients": len(self.clients),
             },
@@ -237,7 +227,7 @@ class PrimaryBackup(Protocol):
 
     def _leader(self) -> str | None:
         """Whom to send a client to: the primary of the highest view that anyone who is alive is a member of."""
-        views = [sign.view for peer, sign in self.signs.items() if sign.active and self._is_alive(peer)]
+        views = [sign.view for peer, sign in self.signs.items() if sign.active and self.detector.is_alive(peer)]
         if self.active:
             views.append(self.view)
         return max(views, key=lambda view: view.rank).primary if views else None
@@ -388,7 +378,7 @@ class PrimaryBackup(Protocol):
         self.active = True
         self.effects.clear()
         # Whoever is alive is in the set from the start: somebody left out might take over, too.
-        self._rule(self._alive())
+        self._rule(self.detector.alive())
         now = self.io.now()
         self.progress = {
             peer: Progress(None, self.applied, now, now) for peer in self.view.members if peer != self.io.id
@@ -420,18 +410,11 @@ class PrimaryBackup(Protocol):
 
     # ---- who is alive
 
-    def _is_alive(self, peer: str) -> bool:
-        sign = self.signs.get(peer)
-        return sign is not None and self.io.now() - sign.heard_at <= self.options.suspect_seconds
-
-    def _alive(self) -> list[str]:
-        return [peer for peer in self.io.peers if self._is_alive(peer)]
-
     def _send(self, peer: str, message: Message) -> None:
         self.io.send(peer, {**message, "view": self.view})
 
     def _heartbeat(self, peers: Iterable[str]) -> None:
-        message = {"type": "heartbeat", "active": self.active, "applied": self.applied, "hears": self._alive()}
+        message = {"type": "heartbeat", "active": self.active, "applied": self.applied, "hears": self.detector.alive()}
         for peer in peers:
             self._send(peer, message)
 
@@ -441,7 +424,7 @@ class PrimaryBackup(Protocol):
         for peer, progress in self.progress.items():
             if progress.acked == self.applied:
                 progress.moved_at = now
-            if self._is_alive(peer) and now - progress.moved_at <= self.options.suspect_seconds:
+            if self.detector.is_alive(peer) and now - progress.moved_at <= self.options.suspect_seconds:
                 kept.append(peer)
         if len(kept) < len(self.progress):
             self.progress = {peer: self.progress[peer] for peer in kept}
@@ -462,15 +445,15 @@ class PrimaryBackup(Protocol):
     def _watch_primary(self) -> None:
         """Take over if the primary is gone and nobody with a lower number is there to do it."""
         primary = self.view.primary
-        if self._is_alive(primary) and self.signs[primary].active:
+        if self.detector.is_alive(primary) and self.signs[primary].active:
             return
-        members = [peer for peer in self._alive() if self.signs[peer].active and peer != primary]
+        members = [peer for peer in self.detector.alive() if self.signs[peer].active and peer != primary]
         if all(replica_number(peer) > replica_number(self.io.id) for peer in members):
             self._take_over(f"{primary} is gone")
 
     def _revive(self) -> None:
         """Outside, with nobody inside: become primary if no replica that may know more is missing."""
-        alive = self._alive()
+        alive = self.detector.alive()
         if any(self.signs[peer].active for peer in alive):
             return
         known = {peer: (self.signs[peer].view, self.signs[peer].applied) for peer in alive}
@@ -502,11 +485,12 @@ class PrimaryBackup(Protocol):
                 self._on_state(sender, view, message)
 
     def _note_sign(self, sender: str, view: View, message: Message) -> None:
+        self.detector.hear(sender)
         before = self.signs.get(sender)
         hears_me = self.io.id in message["hears"] if "hears" in message else before is not None and before.hears_me
         active = message.get("active", True)
         applied = message.get("applied", before.applied if before else 0)
-        self.signs[sender] = Sign(self.io.now(), view, active, applied, hears_me)
+        self.signs[sender] = Sign(view, active, applied, hears_me)
 
     def _compare_views(self, view: View, active: bool) -> None:
         """Learn from the view of somebody who is a member of it."""
