@@ -319,8 +319,7 @@ class _EntryReader:
     def _spec(self, campaign: str, protocol: Named, workload: Named, nemesis: NemesisSpec, seed: int) -> RunSpec:
         entry = self.entry
         for checker in entry.checks.checkers:
-            if checker not in CHECKERS:
-                raise self._error(str(unknown("checker", checker, CHECKERS)), (*self.place, "checks", "checkers"))
+            self._find(CHECKERS, checker, (*self.place, "checks", "checkers"))
         machine = entry.machine or WORKLOADS[workload.name].machine
         self._find(MACHINES, machine, (*self.place, "machine"))
         parts = [str(protocol), workload.name, nemesis.name, f"seed {seed}"]

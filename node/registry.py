@@ -41,6 +41,9 @@ class Registry(Mapping[str, Any]):
         except (ImportError, AttributeError) as error:
             raise UnknownName(f"cannot import {self.kind} {place!r}: {error}") from error
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
 

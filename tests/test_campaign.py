@@ -157,9 +157,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "line", "part"), BAD, ids=[part[:30] for _, _, part in BAD])
-def test_what_cannot_be_meant_is_one_sentence_with_its_line(
-    tmp_path: Path, text: str, line: int, part: str
-) -> None:
+def test_what_cannot_be_meant_is_one_sentence_with_its_line(tmp_path: Path, text: str, line: int, part: str) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     with pytest.raises(BadInput) as raised:
