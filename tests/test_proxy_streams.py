@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import itertools
@@ -13,7 +14,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.proxy.stream import BUFFER_BYTES
+from faults.proxy.address import split_address
+from faults.proxy.connection import ClientSide, Connection
+from faults.proxy.proxy import Proxy
+from faults.proxy.stream import BUFFER_BYTES, Counters
+from faults.proxy.toxics import StreamName
 from tests.support.proxy import (
     GIVE_UP_SECONDS,
     LIMIT_SECONDS,
@@ -171,6 +176,51 @@ class TestDialling:
             ground.close()
 
 
+class TestLimits:
+    """Inside one event loop, where single ticks can be told apart."""
+
+    def test_connections_beyond_the_limit_are_closed_at_once(
+        self, monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+    ) -> None:
+        monkeypatch.setattr("faults.proxy.proxy.MAX_CONNECTIONS", 1)
+
+        async def scenario() -> None:
+            proxy = Proxy("limited", "127.0.0.1:0", address_of(listener), seed=1)
+            await proxy.enable()
+            host, port = split_address(proxy.describe()["listen"])
+            first, kept = await asyncio.open_connection(host, port)
+            second, declined = await asyncio.open_connection(host, port)
+            async with asyncio.timeout(LIMIT_SECONDS):
+                assert await second.read() == b""
+                assert proxy.traffic()["open_connections"] == 1
+                proxy.disable()
+                assert await first.read() == b""
+                for writer in (kept, declined):
+                    writer.close()
+                    await writer.wait_closed()
+
+        asyncio.run(scenario())
+
+    def test_a_connection_that_is_cut_in_the_tick_of_its_accept_is_forgotten(self) -> None:
+        closed: list[Connection] = []
+
+        def accept_and_cut(client: asyncio.Transport) -> Connection:
+            counters: dict[StreamName, Counters] = {"upstream": Counters(), "downstream": Counters()}
+            connection = Connection(client, "127.0.0.1:9", counters, "seed", [], closed.append)
+            connection.cut()
+            return connection
+
+        async def scenario() -> None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                await asyncio.get_running_loop().connect_accepted_socket(lambda: ClientSide(accept_and_cut), ours)
+                async with asyncio.timeout(LIMIT_SECONDS):
+                    while not closed:
+                        await asyncio.sleep(0)
+
+        asyncio.run(scenario())
+
+
 class TestBackPressure:
     def test_a_service_that_does_not_read_stops_the_client(self, ground: Ground, listener: socket.socket) -> None:
         self.fill_and_drain(ground, listener)
@@ -320,7 +370,7 @@ class TestChance:
             ground = Ground(process.api, "chance", upstream.address)
             try:
                 ground.add("reset_peer", "upstream", toxicity=0.5, timeout=0)
-                return [ground.ask() for _ in range(40)]
+                return [ground.ask() for _ in range(20)]
             finally:
                 ground.close()
                 upstream.close()
@@ -417,6 +467,27 @@ class TestApply:
             assert receive(client, 4) == b"late"
             self.apply(api, {"name": ground.name, "toxics": []})
             assert client.recv(1) == b""  # the black hole is gone, and its connection with it
+
+
+@pytest.mark.parametrize("host", ["[::]", "", "0.0.0.0"])
+def test_a_proxy_on_all_interfaces_is_known_again_by_the_address_it_was_asked_for(
+    api: Api, listener: socket.socket, host: str
+) -> None:
+    port = free_port()
+    body = {"name": f"streams{next(numbers)}", "listen": f"{host}:{port}", "upstream": address_of(listener)}
+    try:
+        api.do("POST", "/populate", [body])
+        api.do("POST", f"/proxies/{body['name']}/toxics", {"type": "noop"})
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=LIMIT_SECONDS) as client,
+            accept(listener) as service,
+        ):
+            [shown] = api.do("POST", "/populate", [body])["proxies"]
+            assert len(shown["toxics"]) == 1
+            client.sendall(b"x")
+            assert receive(service, 1) == b"x"
+    finally:
+        api.do("DELETE", f"/proxies/{body['name']}")
 
 
 def test_traffic_counts_what_passes_and_what_is_lost(ground: Ground, listener: socket.socket) -> None:

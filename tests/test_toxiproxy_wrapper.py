@@ -248,7 +248,7 @@ def test_networks_on_different_servers_live_side_by_side(
             grounds.append(Ground(network, process.api, places))
 
         def change(number: int) -> None:
-            for _ in range(20):
+            for _ in range(8):
                 grounds[number].network.apply(dict.fromkeys(LINKS, (DROP, REFUSE)[number]))
                 grounds[number].network.clear()
             grounds[number].network.apply({N1_N2: (DROP, REFUSE)[number]})
