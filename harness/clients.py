@@ -43,16 +43,21 @@ _FINAL_TRIES = 10
 
 
 class Tally:
-    """Counts of outcomes so far, and when operations last succeeded. Safe to use from many threads."""
+    """Counts of outcomes so far, and when operations succeeded. Safe to use from many threads.
+
+    Times are nanoseconds since the run began.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self.first_ok: int | None = None
-        """When the first operation came back ok, in nanoseconds since the run began."""
-        self.latest_ok_call: int | None = None
-        """When the latest of the operations that came back ok was called."""
+        """When the first operation came back ok."""
         self.latest_return: int | None = None
+        """When the latest operation came back."""
+        self.recovered: int | None = None
+        """When the first operation came back ok that was called after the time given to `watch_for_recovery`."""
+        self._healed: int | None = None
 
     def add(self, outcome: str, called: int, returned: int) -> None:
         with self._lock:
@@ -60,7 +65,13 @@ class Tally:
             self.latest_return = returned
             if outcome == "ok":
                 self.first_ok = returned if self.first_ok is None else self.first_ok
-                self.latest_ok_call = max(called, self.latest_ok_call or 0)
+                if self.recovered is None and self._healed is not None and called > self._healed:
+                    self.recovered = returned
+
+    def watch_for_recovery(self, healed: int) -> None:
+        """From now on look for an operation that was called after `healed` and succeeds."""
+        with self._lock:
+            self._healed = healed
 
     def counts(self) -> dict[str, int]:
         with self._lock:

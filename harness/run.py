@@ -6,10 +6,9 @@
 What lies in the folder afterwards: `run.yaml`, `history.jsonl`, `statuses.jsonl`, `logs/`, `results.json` (see
 `harness.results`), `report.html`, `junit.xml`, and `harness.log`, the harness's own log.
 
-The life of a run: the cluster is brought up and provisioned; clients and nemesis work; everything is healed while the
-clients go on, until an operation that was begun after the healing succeeds; the clients are stopped, and fresh ones read
-what the cluster has kept; logs are saved; the cluster is stopped, so that checking has the machine for itself; the
-history is audited and checked; the report is written.
+The life of a run: the cluster is brought up and provisioned; clients and nemesis work (see `harness.work`); logs are saved;
+the cluster is stopped, so that checking has the machine for itself; the history is audited and checked; the report is
+written.
 
 However it ends, by Ctrl-C, by a full disk, by a bug: faults are healed, what was started is stopped, and what was recorded
 is kept, checked as far as it goes, and reported.
@@ -24,47 +23,31 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
 from faults.cluster import ClusterError, NetworkError
-from faults.fault import Setting
 from harness import cluster as clusters
 from harness.audit import audit
 from harness.checkers import CHECKERS
 from harness.checkers.checker import Checker, Limits, judge
-from harness.clients import Clients
 from harness.cluster import Cluster
 from harness.errors import BadInput, RashomonError, RunFailed
-from harness.history import FINAL_READS, BadHistory, Event, History, read_history
-from harness.nemesis import Nemesis
+from harness.history import BadHistory, Event, History, read_history
 from harness.results import Account, write_results
 from harness.spec import RunSpec
-from harness.statuses import Statuses
+from harness.work import Progress, Work, show
 from harness.workloads import make_workload
 from harness.workloads.workload import Workload
 from node.registry import UnknownName
 
 _log = logging.getLogger(__name__)
 
-_TICK_SECONDS = 0.2
-_HEALING_SECONDS = 30.0
 _LONGEST_NAME = 80
-
-
-class Progress(Protocol):
-    """Whoever shows how a run is getting on. Called from the run's own thread."""
-
-    def phase(self, name: str) -> None:
-        """A phase begins: `setting up`, `working`, `healing`, `recovering`, `final reads`, `stopping`, `checking` or
-        `reporting`."""
-
-    def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
-        """Some times a second while clients work: operations so far by outcome, what is broken just now, time left."""
 
 
 class Silent:
@@ -144,7 +127,6 @@ class _Run:
         self._began = time.monotonic()
         self._account = Account(spec, folder, datetime.now(UTC))
         self._history: History | None = None
-        self._run_id = ""
         self._last_operation: float | None = None
         """When the last operation returned, in seconds since the run was started."""
 
@@ -206,116 +188,35 @@ class _Run:
         except UnknownName as error:
             raise BadInput(str(error)) from error
 
+    # While the cluster is up
+
     def _work(self, workload: Workload, history: History) -> None:
-        self._phase("setting up")
+        show(self.progress, "setting up")
         with self._create(self.spec.cluster, self.spec.replicas) as cluster:
             if self.interrupt.is_set():
                 return
             try:
-                self._provision(cluster)
-                history.begin()
-                self._account.seconds["setup"] = self._elapsed()
-                if not self.interrupt.is_set():
-                    self._use(cluster, workload, history)
+                self._use(cluster, workload, history)
             finally:
-                self._phase("stopping")
+                show(self.progress, "stopping")
                 self._save(cluster)
 
-    def _provision(self, cluster: Cluster) -> None:
-        spec, self._run_id = self.spec, secrets.token_hex(8)
-        cluster.provision(spec.protocol.name, spec.protocol.options, spec.machine, self._run_id, spec.seed)
-
-    # Work
-
     def _use(self, cluster: Cluster, workload: Workload, history: History) -> None:
-        spec = self.spec
-        addresses = {replica: cluster.address(replica) for replica in cluster.replicas}
-        setting = Setting(spec.cluster, cluster.replicas, spec.protocol.name, cluster.chief)
-        nemesis = Nemesis(spec.nemesis, setting, cluster, history, spec.seed, spec.duration_seconds)
-        if problems := nemesis.check():
-            raise BadInput("; ".join(problems))
-        clients = Clients(workload, spec.clients, addresses, self._run_id, spec.seed, history)
-        statuses = Statuses(cluster, history, self.folder / "statuses.jsonl")
-        with ExitStack() as cleanup:  # for whatever goes wrong below; otherwise it finds nothing left to do
-            cleanup.callback(statuses.stop)
-            cleanup.callback(clients.stop)
-            cleanup.callback(nemesis.stop_and_heal, _HEALING_SECONDS)
-            statuses.start()
-            clients.start()
-            nemesis.start()
-            self._phase("working")
-            began = time.monotonic()
-            self._watch(clients, nemesis, history, spec.duration_seconds, until=lambda: False)
-            self._account.seconds["work"] = round(time.monotonic() - began, 3)
-            self._wind_up(clients, nemesis, history)
-        if history.error:
-            raise RunFailed(history.error)
-        if clients.error:
-            raise RuntimeError("a client crashed") from clients.error
-
-    def _watch(
-        self, clients: Clients, nemesis: Nemesis, history: History, seconds: float, until: Callable[[], bool]
-    ) -> bool:
-        """Wait, showing progress. True as soon as `until` holds; False when the time is up or the run must end."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            if until():
-                return True
-            if history.error or clients.error:
-                return False
-            self.progress.tick(clients.tally.counts(), nemesis.current(), left)
-            if self.interrupt.wait(min(left, _TICK_SECONDS)):
-                return False
-        return until()
-
-    def _wind_up(self, clients: Clients, nemesis: Nemesis, history: History) -> None:
-        """Heal, see the cluster recover, stop the clients, and read what is left."""
-        cut_short = self.interrupt.is_set() or history.error or clients.error
-        if cut_short:
-            clients.begin_nothing_more()
-        self._phase("healing")
-        for problem in nemesis.stop_and_heal(_HEALING_SECONDS):
-            history.note(f"not healed: {problem}")
-        recovered = False
-        if not cut_short:
-            recovered = self._await_recovery(clients, nemesis, history)
-        for name in clients.stop():
-            history.note(f"the thread {name} did not end in time")
-        history.note("the clients' work is over")
-        if recovered and not self.interrupt.is_set():
-            self._ask_finally(clients, history)
-        tally = clients.tally
-        self._note_times(tally.first_ok, tally.latest_return)
-
-    def _await_recovery(self, clients: Clients, nemesis: Nemesis, history: History) -> bool:
-        self._phase("recovering")
-        healed, limit = history.now(), self.spec.recovery_seconds
-        recovered = self._watch(
-            clients, nemesis, history, limit, until=lambda: (clients.tally.latest_ok_call or 0) > healed
-        )
-        if recovered:
-            seconds = ((clients.tally.latest_return or healed) - healed) / 1e9
-            self._account.seconds["recovery"] = round(seconds, 3)
-        elif not self.interrupt.is_set():
-            history.note(f"no recovery: no operation succeeded within {limit:g} s after everything was healed")
-        return recovered
-
-    def _ask_finally(self, clients: Clients, history: History) -> None:
-        self._phase("final reads")
-        history.note(FINAL_READS)
-        unanswered = clients.ask_finally(self.spec.recovery_seconds, self.interrupt)
-        if unanswered:
-            history.note(
-                f"{unanswered} of the last operations were not answered within {self.spec.recovery_seconds:g} s"
-            )
-
-    def _note_times(self, first_ok: int | None, latest_return: int | None) -> None:
-        setup = self._account.seconds.get("setup") or 0.0
-        self._account.seconds["first_operation"] = None if first_ok is None else round(setup + first_ok / 1e9, 3)
-        self._last_operation = None if latest_return is None else setup + latest_return / 1e9
+        spec, run_id = self.spec, secrets.token_hex(8)
+        cluster.provision(spec.protocol.name, spec.protocol.options, spec.machine, run_id, spec.seed)
+        work = Work(spec, workload, cluster, run_id, history, self.folder, self.progress, self.interrupt)
+        setup = self._elapsed()
+        try:
+            if not self.interrupt.is_set():
+                work.go()
+        finally:
+            first, last = work.tally.first_ok, work.tally.latest_return
+            self._last_operation = None if last is None else setup + last / 1e9
+            first_operation = None if first is None else round(setup + first / 1e9, 3)
+            self._account.seconds.update(work.seconds, setup=setup, first_operation=first_operation)
 
     def _save(self, cluster: Cluster) -> None:
-        """Everything that is gone when the cluster is stopped."""
+        """Keep what is gone when the cluster is stopped."""
         logs = self.folder / "logs"
         try:
             self._account.tainted = cluster.network.tainted
@@ -327,7 +228,7 @@ class _Run:
     # Judgement
 
     def _judge(self, checkers: Sequence[Checker]) -> None:
-        self._phase("checking")
+        show(self.progress, "checking")
         began = time.monotonic()
         account = self._account
         account.events = events = self._events()
@@ -354,7 +255,7 @@ class _Run:
 
     def _conclude(self) -> None:
         """Save the results, then write the report from what was saved."""
-        self._phase("reporting")
+        show(self.progress, "reporting")
         account, began = self._account, time.monotonic()
         account.interrupted = self.interrupt.is_set()
         self._save_results()
@@ -375,10 +276,6 @@ class _Run:
             seconds["after_last_operation"] = round(total - self._last_operation, 3)
         self.results = self._account.results()
         write_results(self.folder, self.results)
-
-    def _phase(self, name: str) -> None:
-        _log.info("%s", name)
-        self.progress.phase(name)
 
     def _note(self, sentence: str) -> None:
         _log.warning("%s", sentence)

@@ -18,6 +18,7 @@ from harness.replay import compare, replay_spec
 from harness.results import SECONDS
 from harness.run import Silent, new_folder, run
 from harness.spec import RunSpec
+from harness.work import Work
 from tests.support import made_up_checkers
 from tests.support.fake_service import ServedCluster
 from tests.support.specs import spec_of
@@ -33,6 +34,12 @@ KILLS = {
         }
     ],
 }
+
+
+def lasting_kill() -> dict[str, Any]:
+    """One kill, at once, that only the end of the work heals."""
+    choices = [{"fault": "kill", "options": {"target": "one"}, "for_seconds": 50.0}]
+    return {"name": "kill", "streams": [{"choices": choices, "every_seconds": None, "at_seconds": [0.0]}]}
 
 
 class Watcher(Silent):
@@ -249,14 +256,29 @@ def test_a_disk_that_is_full_ends_the_run_with_a_sentence(tmp_path: Path, monkey
     assert [check["verdict"] for check in results["checks"]] == ["valid"], "what there is is checked"
 
 
-def test_a_bug_in_the_harness_is_told_and_cleaned_up_after(tmp_path: Path) -> None:
-    def crash() -> None:
+def test_a_bug_in_the_harness_is_told_and_cleaned_up_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(work: Work) -> None:
         raise ZeroDivisionError("oops")
 
+    monkeypatch.setattr(Work, "_wind_up", crash)
+    cluster = ServedCluster(3)
+    spec = spec_of(checks=CONTENT, nemesis=lasting_kill(), duration_seconds=1.0)
     with pytest.raises(RunFailed, match="a bug in the harness"):
-        execute(tmp_path / "run", spec_of(checks=CONTENT, nemesis=KILLS), progress=Watcher("working", crash))
+        execute(tmp_path / "run", spec, cluster)
+    assert [deed.split()[0] for deed in cluster.deeds] == ["kill", "restart"]
     assert "ZeroDivisionError" in (tmp_path / "run" / "harness.log").read_text("utf-8")
-    assert saved(tmp_path / "run")["operations"]["ok"] >= 0
+    assert saved(tmp_path / "run")["operations"]["ok"] > 0
+
+
+def test_progress_that_cannot_be_shown_is_no_reason_to_lose_a_run(tmp_path: Path) -> None:
+    class Gone(Silent):
+        def phase(self, name: str) -> None:
+            raise BrokenPipeError
+
+        def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
+            raise BrokenPipeError
+
+    assert execute(tmp_path / "run", spec_of(checks=CONTENT), progress=Gone())["verdict"] == "valid"
 
 
 @pytest.mark.parametrize(
@@ -292,15 +314,13 @@ def test_a_cluster_that_does_not_recover_is_noted_and_not_read(tmp_path: Path) -
 
 def test_an_interruption_ends_the_work_and_everything_is_kept(tmp_path: Path) -> None:
     cluster, interrupt = ServedCluster(3), threading.Event()
-    nemesis = {**KILLS, "streams": [{**KILLS["streams"][0], "at_seconds": [0.0]}]}
-    nemesis["streams"][0]["choices"] = [{"fault": "kill", "for_seconds": 50}]
 
     class Impatient(Watcher):
         def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
             if faults and outcomes["ok"] >= 20:
                 interrupt.set()
 
-    spec = spec_of(checks=CONTENT, duration_seconds=60, nemesis=nemesis)
+    spec = spec_of(checks=CONTENT, duration_seconds=60, nemesis=lasting_kill())
     watcher = Impatient()
     results = execute(tmp_path / "run", spec, cluster, watcher, interrupt)
     assert results["interrupted"]
