@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from harness.history import HARNESS, NEMESIS, Event
+from harness.history import FINAL_READS, HARNESS, NEMESIS, Event
 from harness.report.text import plain_text, whole
 
 _LONGEST_SAMPLE = 2_500_000_000
@@ -179,7 +179,7 @@ def read_notes(events: Iterable[Event]) -> list[Note]:
 
 def final_reads_begin(notes: Iterable[Note]) -> int | None:
     """When the final reads began, if a note says so."""
-    return next((note.time for note in notes if "final reads" in note.text.lower()), None)
+    return next((note.time for note in notes if note.text == FINAL_READS), None)
 
 
 def by_number(replica: str) -> tuple[int, str]:

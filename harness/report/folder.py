@@ -18,6 +18,8 @@ from harness.history import BadHistory, Event, read_history
 LOG_LINES = 200
 """How much of the end of each log a report carries."""
 
+_MARKS = ("run.yaml", "history.jsonl", "results.json")
+
 _LOG_TAIL_BYTES = 128 * 1024
 
 
@@ -86,7 +88,7 @@ def read_spec(path: Path, problems: list[str]) -> tuple[dict[str, Any], str]:
 
 def is_run(path: Path) -> bool:
     """Whether this is the folder of a run: something was saved there, if only its specification."""
-    return path.is_dir() and any((path / name).is_file() for name in ("run.yaml", "results.json"))
+    return path.is_dir() and any((path / name).is_file() for name in _MARKS)
 
 
 def _read_text(path: Path, problems: list[str]) -> str | None:
@@ -104,7 +106,7 @@ def _read_lines(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     try:
         lines.extend(read_history(path))
     except FileNotFoundError:
-        problems.append(f"{path.name} is missing: the run ended before it began.")
+        problems.append(f"{path.name} is missing: the run ended before anything was recorded there.")
     except OSError as error:
         problems.append(f"{path.name} can't be read: {error.strerror or error}.")
     except (BadHistory, RecursionError) as error:

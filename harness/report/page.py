@@ -11,7 +11,16 @@ from harness.report.folder import RunFolder
 from harness.report.operations import last_time, read_operations
 from harness.report.picture import read_findings
 from harness.report.render import policy, render, scripts, style
-from harness.report.summary import Summary, checks, dictionaries, dictionary, sentences, statistics, summarize
+from harness.report.summary import (
+    VERDICTS,
+    Summary,
+    checks,
+    dictionaries,
+    dictionary,
+    sentences,
+    statistics,
+    summarize,
+)
 from harness.report.text import number, plain_text, whole
 
 _MOST_FINDINGS = 50
@@ -57,7 +66,7 @@ def report_page(run: RunFolder) -> tuple[str, Summary]:
         processes=data["texts"]["process"],
         has_roles=bool(stretches),
         has_operations=bool(operations),
-        checks=checks(run.results),
+        checks=_checks(run.results),
         availability=_availability(run.results),
         recoveries=_recoveries(run.results),
         notes=notes,
@@ -69,6 +78,28 @@ def report_page(run: RunFolder) -> tuple[str, Summary]:
         drawn=bool(operations or episodes or stretches),
     )
     return html, summary
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What one checker said."""
+
+    checker: str
+    verdict: str
+    sentence: str
+    statistics: dict[str, Any]
+
+
+def _checks(results: dict[str, Any]) -> list[_Check]:
+    return [
+        _Check(
+            checker=plain_text(check.get("checker"), 60),
+            verdict=check["verdict"] if check.get("verdict") in VERDICTS else "unknown",
+            sentence=plain_text(check.get("sentence") or "It said nothing.", 2000),
+            statistics=dictionary(check.get("statistics")),
+        )
+        for check in checks(results)
+    ]
 
 
 def _figures(run: Summary) -> list[_Figure]:

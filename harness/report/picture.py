@@ -6,7 +6,7 @@ selected and printed, and follows the width and the colours of the page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ _MOST_AROUND = 80
 _MOST_OTHER_LANES = 4
 _NARROWEST_TRACK = 620
 """The page keeps a picture at least this wide (pixels), so labels that don't touch there never do."""
+
+_FAULT_LETTERS = 46
 
 _LETTER = 7.4
 """The width of a letter of a label in pixels, and a little more."""
@@ -40,17 +42,17 @@ class Bar:
 
 @dataclass(frozen=True)
 class Lane:
-    """The operations of one process, in rows so that no two labels touch."""
+    """The operations of one process, or the faults, in rows so that no two labels touch."""
 
     label: str
-    proof: bool
-    """Holds operations of the finding; else only others of the same key."""
+    kind: str
+    """`faults`, `proof` (a process with operations of the finding) or `other` (one with others of the same key)."""
     rows: list[list[Bar]]
 
 
 @dataclass(frozen=True)
 class Band:
-    """A fault behind the picture."""
+    """A fault behind the picture; left and width in percent of the time shown."""
 
     left: float
     width: float
@@ -59,6 +61,8 @@ class Band:
 
 @dataclass(frozen=True)
 class Picture:
+    """The lanes of faults come first."""
+
     lanes: list[Lane]
     bands: list[Band]
     ticks: list[tuple[float, str]]
@@ -135,22 +139,24 @@ def draw(
         for operation in around
         if (operation.process, operation.call) not in proving and scale.shows(operation.call, _end(operation))
     ][:_MOST_AROUND]
-    lanes = []
+    faults = [episode for episode in episodes if scale.shows(episode.began, episode.ended)]
+    bands = [Band(*scale.span(episode.began, episode.ended), _fault_label(episode)) for episode in faults]
+    lanes = [Lane("faults", "faults", _rows(_fault_bar(band) for band in bands))] if bands else []
     processes = list(dict.fromkeys(operation.process for operation in proof))
     for process in processes:
-        rows = _labelled(scale, [operation for operation in proof if operation.process == process])
-        rows[0][:0] = [_bar(scale, operation) for operation in others if operation.process == process]
-        lanes.append(Lane(f"process {process}", True, rows))
+        rows = _rows(_bar(scale, operation, operation.label) for operation in _of(process, proof))
+        rows[0][:0] = [_bar(scale, operation) for operation in _of(process, others)]
+        lanes.append(Lane(f"process {process}", "proof", rows))
     strangers = sorted({operation.process for operation in others} - set(processes), key=by_number)
-    for process in strangers[:_MOST_OTHER_LANES]:
-        bars = [_bar(scale, operation) for operation in others if operation.process == process]
-        lanes.append(Lane(f"process {process}", False, [bars]))
-    bands = [
-        Band(*scale.span(episode.began, episode.ended), _band_title(episode))
-        for episode in episodes
-        if scale.shows(episode.began, episode.ended)
+    lanes += [
+        Lane(f"process {process}", "other", [[_bar(scale, operation) for operation in _of(process, others)]])
+        for process in strangers[:_MOST_OTHER_LANES]
     ]
     return Picture(lanes, bands, scale.ticks())
+
+
+def _of(process: str, operations: Sequence[Operation]) -> list[Operation]:
+    return [operation for operation in operations if operation.process == process]
 
 
 def _end(operation: Operation) -> int | None:
@@ -158,8 +164,13 @@ def _end(operation: Operation) -> int | None:
     return None if operation.outcome == "info" else operation.returned
 
 
-def _band_title(episode: Episode) -> str:
-    return f"#{episode.number} {episode.fault}: {episode.description}" if episode.description else episode.fault
+def _fault_label(episode: Episode) -> str:
+    return f"#{episode.number} {episode.fault}" + (f": {episode.description}" if episode.description else "")
+
+
+def _fault_bar(band: Band) -> Bar:
+    label = band.title if len(band.title) <= _FAULT_LETTERS else f"{band.title[: _FAULT_LETTERS - 1]}…"
+    return Bar(band.left, band.width, "fault", False, band.title, label, _from_right(band.left, label))
 
 
 class _Scale:
@@ -205,23 +216,30 @@ def _bar(scale: _Scale, operation: Operation, label: str = "") -> Bar:
         f"process {operation.process}: {operation.label} on {operation.replica or '?'}, {operation.outcome}, "
         f"{moment(operation.call)} to {moment(operation.returned)} ({took(operation.call, operation.returned)})"
     )
-    from_right = left + len(label) * _LETTER / _NARROWEST_TRACK * 100 > 100
-    return Bar(left, width, operation.outcome, _end(operation) is None, title, label, from_right)
+    return Bar(left, width, operation.outcome, _end(operation) is None, title, label, _from_right(left, label))
 
 
-def _labelled(scale: _Scale, operations: Sequence[Operation]) -> list[list[Bar]]:
-    """The bars with labels, each in the first row where its label has room."""
+def _room(label: str) -> float:
+    """What a label takes of the width, in percent, where the picture is narrowest."""
+    return len(label) * _LETTER / _NARROWEST_TRACK * 100
+
+
+def _from_right(left: float, label: str) -> bool:
+    """Whether a label that begins with its bar would run out of the picture, and so had better end with it."""
+    return left + _room(label) > 100
+
+
+def _rows(bars: Iterable[Bar]) -> list[list[Bar]]:
+    """Each bar in the first row where its label has room."""
     rows: list[list[Bar]] = []
     taken: list[float] = []
-    for operation in sorted(operations, key=lambda operation: operation.call):
-        bar = _bar(scale, operation, operation.label)
-        room = len(bar.label) * _LETTER / _NARROWEST_TRACK * 100
-        right = bar.left + bar.width
+    for bar in sorted(bars, key=lambda bar: bar.left):
+        room, right = _room(bar.label), bar.left + bar.width
         first, last = (min(bar.left, right - room), right) if bar.label_from_right else (bar.left, bar.left + room)
         row = next((place for place, end in enumerate(taken) if first > end), len(rows))
         if row == len(rows):
             rows.append([])
-            taken.append(0.0)
+            taken.append(-100.0)
         rows[row].append(bar)
         taken[row] = max(last, right)
     return rows

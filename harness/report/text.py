@@ -25,7 +25,9 @@ def value_text(value: Any, limit: int = 300) -> str:
     """Any JSON value as JSON, in one line."""
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
+    except RecursionError:
+        return "(nested too deeply to be shown)"
+    except (TypeError, ValueError):
         text = repr(value)
     return shorten(visible(text), limit)
 

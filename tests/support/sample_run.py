@@ -1,7 +1,7 @@
 """Makes the folder of a run that never ran: what the report is built from, realistic enough to look at.
 
-A small simulation: clients read, write and compare-and-set registers while faults come and go. `python
-tests/support/sample_run.py KIND FOLDER` writes one to look at; the kinds are the keys of `KINDS`.
+A small simulation: clients read, write and compare-and-set registers while faults come and go. `python -m
+tests.support.sample_run KIND FOLDER` writes one to look at; the kinds are the keys of `KINDS`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from harness.history import FINAL_READS
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -167,8 +169,8 @@ class SampleRun:
             events.append({"time": operation["return"], "type": operation["type"], **common, **more})
         for fault in self.faults:
             events.extend(_nemesis(fault))
-        events.append(_note(self.end, "the clients' work ended"))
-        events.append(_note(self.end + 300 * MS, "final reads begin"))
+        events.append(_note(self.end, "the clients' work is over"))
+        events.append(_note(self.end + 300 * MS, FINAL_READS))
         for number, key in enumerate(sorted({operation["key"] for operation in operations})):
             process = 100_000 + number % 5
             call = self.end + 320 * MS + number * 12 * MS
@@ -401,7 +403,7 @@ KINDS = {
     "valid": lambda folder: SampleRun(faults=some_faults()).write(folder),
     "violation": lambda folder: _violation().write(folder),
     "nasty": lambda folder: _violation(nasty=True).write(folder),
-    "large": lambda folder: SampleRun(seconds=60, clients=25, pause_ms=20, faults=some_faults(3)).write(folder),
+    "large": lambda folder: SampleRun(seconds=60, clients=48, pause_ms=14, faults=some_faults(3)).write(folder),
     "failed": failed_run,
     "empty": empty_run,
 }

@@ -5,8 +5,8 @@ const SANS = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue
 const SMALL = SANS.replace("12px", "11px");
 const MONO = '11px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace';
 const COLOURS = [
-  "card", "ink", "soft", "line", "faint", "ok", "fail", "info", "on-ok", "on-fail", "on-info", "violation", "fault",
-  "fault-band", "on-fault", "chief", "on-chief", "role", "on-role",
+  "card", "ink", "soft", "line", "faint", "ok", "fail", "info", "info-faded", "on-ok", "on-fail", "on-info", "violation",
+  "fault", "fault-band", "on-fault", "chief", "on-chief", "role", "on-role",
 ];
 
 function readColours() {

@@ -26,11 +26,11 @@ function textOf(model, column, row) {
   return place < 0 ? null : model.texts[column === "result" ? "value" : column][place];
 }
 
-function labelOf(model, row) {
+function labelOf(model, row, withKey) {
   const value = textOf(model, "value", row);
   const result = textOf(model, "result", row);
-  const key = textOf(model, "key", row);
-  return (key === null ? "" : `${key} `) + textOf(model, "f", row) + (value === null ? "" : ` ${value}`) + (result === null ? "" : ` → ${result}`);
+  const parts = [withKey ? textOf(model, "key", row) : null, textOf(model, "f", row), value, result === null ? null : `→ ${result}`];
+  return parts.filter((part) => part !== null).join(" ");
 }
 
 // Throughput and latency in buckets of one width. Widths are round, so few are ever computed; they are kept.
@@ -47,13 +47,11 @@ function computeSeries(model, width) {
   const buckets = Math.ceil(model.end / width) + 1;
   const counts = OUTCOMES.map(() => new Uint32Array(buckets));
   const took = new Map();
-  let most = 0;
   for (let row = 0; row < model.size; row++) {
     if (model.took[row] < 0) continue;
     const bucket = Math.floor(model.ended[row] / width);
     const outcome = model.outcome[row];
     counts[outcome][bucket]++;
-    most = Math.max(most, counts[0][bucket] + counts[1][bucket] + counts[2][bucket]);
     if (outcome !== 0) continue;
     if (!took.has(bucket)) took.set(bucket, []);
     took.get(bucket).push(model.took[row]);
@@ -63,7 +61,7 @@ function computeSeries(model, width) {
     const share = (part) => lengths[Math.min(lengths.length - 1, Math.ceil(part * lengths.length) - 1)];
     return { bucket, count: lengths.length, p50: share(0.5), p95: share(0.95), max: lengths[lengths.length - 1] };
   });
-  return { width, buckets, counts, most, latencies };
+  return { width, buckets, counts, latencies };
 }
 
 // The first place in the sorted rows whose operation is called after the time.

@@ -50,7 +50,7 @@ function startPlots(model) {
       plot.frame = frame;
       plot.draw(context, frame, colours);
     }
-    const step = (view.to - view.from) / 1000;
+    const step = (view.to - view.from) / 200;
     byId("range").textContent = `${formatTime(view.from, step)} to ${formatTime(view.to, step)}`;
     root.dataset.view = `${Math.round(view.from)},${Math.round(view.to)}`;
     root.dataset.drawMs ??= Math.round(performance.now() - began);

@@ -9,16 +9,12 @@ function overviewPlot(model, view) {
       const pixels = Math.max(1, frame.right - frame.left);
       drawBackground(context, frame, colours, model);
       const series = model.series(model.end / (pixels / 3));
-      const scale = (height - 8) / Math.max(1, series.most);
+      let most = 1;
+      for (let bucket = 0; bucket < series.buckets; bucket++) most = Math.max(most, totalOf(series, bucket));
+      const scale = (height - 8) / most;
+      const width = Math.max(1, series.width * frame.pixels - 0.5);
       for (let bucket = 0; bucket < series.buckets; bucket++) {
-        let y = height;
-        for (const outcome of [0, 1, 2]) {
-          const tall = series.counts[outcome][bucket] * scale;
-          if (!tall) continue;
-          context.fillStyle = colours[OUTCOMES[outcome]];
-          context.fillRect(frame.x(bucket * series.width), y - tall, Math.max(1, series.width * frame.pixels - 0.5), tall);
-          y -= tall;
-        }
+        drawStack(context, colours, series, bucket, frame.x(bucket * series.width), width, height, scale);
       }
       drawUncovered(context, frame, colours, model);
       context.fillStyle = colours.violation;
@@ -44,6 +40,22 @@ function overviewPlot(model, view) {
     },
     hit: () => null,
   };
+}
+
+function totalOf(series, bucket) {
+  return series.counts[0][bucket] + series.counts[1][bucket] + series.counts[2][bucket];
+}
+
+// The operations of one bucket, by outcome, one upon the other.
+function drawStack(context, colours, series, bucket, x, width, bottom, scale) {
+  let y = bottom;
+  for (const outcome of [0, 1, 2]) {
+    const tall = series.counts[outcome][bucket] * scale;
+    if (!tall) continue;
+    context.fillStyle = colours[OUTCOMES[outcome]];
+    context.fillRect(x, y - tall, width, tall);
+    y -= tall;
+  }
 }
 
 function axisPlot(model) {
@@ -239,8 +251,12 @@ function throughputPlot(model) {
       drawBackground(context, frame, colours, model);
       const series = seriesOf(frame);
       const perSecond = 1e6 / series.width;
-      const step = roundStep(Math.max((series.most * perSecond) / 3, 1));
-      const top = Math.max(step, Math.ceil((series.most * perSecond) / step) * step);
+      const first = Math.max(0, Math.floor(frame.from / series.width));
+      const last = Math.min(series.buckets - 1, Math.floor(frame.to / series.width));
+      let most = 0;
+      for (let bucket = first; bucket <= last; bucket++) most = Math.max(most, totalOf(series, bucket));
+      const step = roundStep(Math.max((most * perSecond) / 3, 1));
+      const top = Math.max(step, Math.ceil((most * perSecond) / step) * step);
       const scale = (height - 10) / top;
       for (let value = 0; value <= top; value += step) {
         gutterText(context, frame, colours, value.toLocaleString("en"), Math.max(6, height - value * scale - (value ? 0 : 6)), colours.soft);
@@ -248,18 +264,9 @@ function throughputPlot(model) {
         line(context, frame.left, height - value * scale - (value ? 0 : 1), frame.right, height - value * scale - (value ? 0 : 1));
       }
       clipped(context, frame, () => {
-        const first = Math.max(0, Math.floor(frame.from / series.width));
-        const last = Math.min(series.buckets - 1, Math.floor(frame.to / series.width));
         const width = Math.max(1, series.width * frame.pixels - 1);
         for (let bucket = first; bucket <= last; bucket++) {
-          let y = height;
-          for (const outcome of [0, 1, 2]) {
-            const tall = series.counts[outcome][bucket] * perSecond * scale;
-            if (!tall) continue;
-            context.fillStyle = colours[OUTCOMES[outcome]];
-            context.fillRect(frame.x(bucket * series.width), y - tall, width, tall);
-            y -= tall;
-          }
+          drawStack(context, colours, series, bucket, frame.x(bucket * series.width), width, height, perSecond * scale);
         }
         drawUncovered(context, frame, colours, model);
       });

@@ -21,7 +21,8 @@ function timelinePlot(model, choice) {
     const places = chosen.length <= MOST_LANES_OF_ONE ? chosen.map((_, place) => place) : pack(chosen.map(span));
     lanes = [];
     chosen.forEach((entry, place) => (lanes[places[place]] ??= []).push(entry));
-    if (chosen.length <= MOST_LANES_OF_ONE) lanes.sort((a, b) => a[0].process - b[0].process);
+    const name = (lane) => model.texts.process[lane[0].process];
+    lanes.sort((a, b) => name(a).localeCompare(name(b), "en", { numeric: true }));
     accused = new Set(choice.finding >= 0 ? model.findings[choice.finding].rows : []);
   }
 
@@ -55,50 +56,68 @@ function timelinePlot(model, choice) {
         if (reach < frame.left || left + width <= covered[outcome] + 0.5) return;
         covered[outcome] = left + width;
         drawn++;
-        if (outcome === 2) drawTail(context, colours, left + width, y);
-        context.fillStyle = colours[OUTCOMES[outcome]];
-        context.fillRect(left, y, width > 4 ? width - 0.75 : width, BAR);
-        if (width > 30) drawLabel(context, frame, colours, row, left, width, y);
+        if (outcome === 2) drawFading(context, colours, left, width, y);
+        else {
+          context.fillStyle = colours[OUTCOMES[outcome]];
+          context.fillRect(left, y, width > 4 ? width - 0.75 : width, BAR);
+        }
+        if (width > 52) drawLabel(context, frame, colours, row, left, width, y);
       });
     }
     return drawn;
   }
 
-  function drawTail(context, colours, x, y) {
-    const fade = context.createLinearGradient(x, 0, x + TAIL, 0);
+  // An unknown outcome fades from its call on, past the moment at which its client gave up: it may still take effect.
+  function drawFading(context, colours, left, width, y) {
+    const fade = context.createLinearGradient(left, 0, left + width + TAIL, 0);
     fade.addColorStop(0, colours.info);
+    fade.addColorStop(width / (width + TAIL), colours["info-faded"]);
     fade.addColorStop(1, "transparent");
     context.fillStyle = fade;
-    context.fillRect(x, y + BAR / 2 - 2, TAIL, 4);
+    context.fillRect(left, y, width, BAR);
+    context.fillRect(left + width, y + BAR / 2 - 3, TAIL, 6);
+    context.fillStyle = colours.info;
+    context.fillRect(left, y, 1.5, BAR);
   }
 
   function drawLabel(context, frame, colours, row, left, width, y) {
     const start = Math.max(left, frame.left);
     context.font = MONO;
     context.fillStyle = colours[`on-${OUTCOMES[model.outcome[row]]}`];
-    context.fillText(fitted(context, labelOf(model, row), Math.min(left + width, frame.right) - start - 8), start + 4, y + BAR / 2 + 0.5);
+    context.fillText(fitted(context, labelOf(model, row, choice.key < 0), Math.min(left + width, frame.right) - start - 8), start + 4, y + BAR / 2 + 0.5);
   }
 
-  function drawAccused(context, frame, colours, row, y) {
-    const { left, width } = box(frame, row);
-    context.strokeStyle = colours.violation;
-    context.lineWidth = 2;
-    context.strokeRect(left - 1.5, y - 1.5, width + 3, BAR + 3);
-    if (width > 90) return;
-    context.font = `600 ${MONO}`;
-    const text = labelOf(model, row);
-    const length = context.measureText(text).width;
-    const x = left + width + 6 + length > frame.right ? left - 6 - length : left + width + 6;
-    context.fillStyle = colours.card;
-    context.fillRect(x - 2, y - 1, length + 4, BAR + 2);
-    context.fillStyle = colours.violation;
-    context.fillText(text, x, y + BAR / 2 + 0.5);
+  // The operations of the finding stand out, each with its label beside it where no other of them is in the way.
+  function drawAccused(context, frame, colours, entries, y) {
+    const rows = entries.flatMap((entry) => entry.rows.filter((row) => accused.has(row)));
+    rows.sort((a, b) => model.call[a] - model.call[b]);
+    let free = frame.left;
+    rows.forEach((row, place) => {
+      const { left, width } = box(frame, row);
+      const right = left + width;
+      if (right < frame.left || left > frame.right) return;
+      context.strokeStyle = colours.violation;
+      context.lineWidth = 2;
+      context.strokeRect(left - 1.5, y - 1.5, width + 3, BAR + 3);
+      context.font = MONO;
+      const text = labelOf(model, row, choice.key < 0);
+      const length = context.measureText(text).width + 10;
+      const next = place + 1 < rows.length ? box(frame, rows[place + 1]).left - 4 : frame.right;
+      const x = next - right >= length ? right + 5 : left - free >= length ? left - length + 3 : null;
+      free = right + 4;
+      if (width > length || x === null) return;
+      free = Math.max(free, x + length);
+      context.fillStyle = colours.card;
+      context.fillRect(x - 1, y - 1, length - 7, BAR + 2);
+      context.fillStyle = colours.violation;
+      context.fillText(text, x + 1, y + BAR / 2 + 0.5);
+    });
   }
 
   function laneName(frame, entries) {
     const inView = entries.filter(({ rows }) => model.call[rows[0]] <= frame.to && busyUntil(rows[rows.length - 1]) >= frame.from);
     const names = (inView.length ? inView : entries).map(({ process }) => model.texts.process[process]);
-    return names.length === 1 ? names[0] : `${names[0]} … ${names[names.length - 1]}`;
+    return names.length === 1 ? names[0] : `${names[0]} …`;
   }
 
   return {
@@ -110,9 +129,7 @@ function timelinePlot(model, choice) {
       lanes.forEach((entries, lane) => gutterText(context, frame, colours, laneName(frame, entries), lane * LANE + LANE / 2 + 1, colours.soft));
       clipped(context, frame, () => {
         lanes.forEach((entries, lane) => (drawn += drawLane(context, frame, colours, entries, lane * LANE + 4)));
-        lanes.forEach((entries, lane) => {
-          for (const entry of entries) for (const row of entry.rows) if (accused.has(row)) drawAccused(context, frame, colours, row, lane * LANE + 4);
-        });
+        if (accused.size) lanes.forEach((entries, lane) => drawAccused(context, frame, colours, entries, lane * LANE + 4));
         drawUncovered(context, frame, colours, model);
       });
       document.documentElement.dataset.drawn = drawn;
@@ -138,7 +155,7 @@ function describeOperation(model, row) {
   const never = model.took[row] < 0;
   const meaning = ["ok: it happened", "fail: it certainly did not happen", "info: it may take effect at any later time"];
   return {
-    title: labelOf(model, row),
+    title: labelOf(model, row, true),
     lines: [
       ["outcome", meaning[model.outcome[row]]],
       ["process", textOf(model, "process", row)],
