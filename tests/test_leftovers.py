@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from faults.cluster import ClusterError
 from harness.cluster import leftovers
 from harness.cluster.leftovers import Record, hold, records, standing, state_folder, sweep
 from harness.cluster.processes import ProcessId, _look_with_ps, identify, is_alive, is_stopped, kill
+from tests.support.waiting import wait_for
 
 Sleeper = subprocess.Popen[bytes]
 
@@ -62,13 +62,6 @@ def orphaned(children: dict[str, Sleeper]) -> Record:
     record.owner = gone_owner()
     record.save()
     return record
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true within 10 s"
-        time.sleep(0.005)
 
 
 def test_a_killed_run_is_cleaned_paused_processes_too(sleeper: Callable[[], Sleeper]) -> None:

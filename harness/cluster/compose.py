@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 from faults.cluster import ClusterError
 
 FILE = "docker-compose.yml"
@@ -44,13 +46,20 @@ def remove(project: str, services: Sequence[str]) -> None:
         _compose(project, ["rm", "--force", "--stop", "-v", *services], {}, _DOWN_SECONDS)
 
 
-def _compose(project: str, arguments: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> None:
+def images() -> list[str]:
+    """The images that the compose file asks for in this environment."""
+    services = yaml.safe_load(_compose(PROJECT, ["config"], {}, _DOWN_SECONDS))["services"]
+    return sorted({str(service["image"]) for service in services.values()})
+
+
+def _compose(project: str, arguments: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> str:
+    """What compose prints; raises `ClusterError` with its own reason if it fails."""
     file = compose_file()
     command = [*_command(), "--project-name", project, "--file", str(file), *arguments]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
@@ -60,7 +69,7 @@ def _compose(project: str, arguments: Sequence[str], environment: Mapping[str, s
         start_new_session=True,
     )
     try:
-        _, output = process.communicate(timeout=timeout_seconds)
+        output, complaints = process.communicate(timeout=timeout_seconds)
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"docker compose {arguments[0]} did not end within {timeout_seconds:.0f} s") from error
     finally:
@@ -69,7 +78,8 @@ def _compose(project: str, arguments: Sequence[str], environment: Mapping[str, s
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode != 0:
-        raise ClusterError(f"docker compose {arguments[0]} failed: {_reason(output)}")
+        raise ClusterError(f"docker compose {arguments[0]} failed: {_reason(complaints)}")
+    return output
 
 
 def _reason(output: str) -> str:

@@ -74,11 +74,20 @@ class Engine:
 
     def __init__(self) -> None:
         with _sentences("the Docker engine does not answer; start it, or use --cluster local"):
-            self._client = docker.from_env(timeout=30)
-            self._client.ping()
+            self._client = docker.from_env(timeout=30)  # asks for the engine's version, so it has to be there
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._client.close()
+
+    def has_image(self, name: str) -> bool:
+        with _sentences(f"the image {name} could not be looked up"):
+            return bool(self._client.api.images(name))
 
     def containers(self) -> dict[str, Container]:
         """The compose file's containers by part, running or not. Raises `ClusterError` if two projects have them."""
@@ -386,11 +395,8 @@ def clean_up_after(facts: Mapping[str, Any]) -> str:
 
 def look() -> Iterator[tuple[str, Container, int, ReplicaApi]]:
     """Every replica that has a container now: its name, the container, its clients' port, its control port."""
-    engine = Engine()
-    try:
+    with Engine() as engine:
         found = engine.containers()
-    finally:
-        engine.close()
     if TOXIPROXY not in found:
         return
     for part in sorted(found.keys() - {TOXIPROXY}, key=replica_number):
@@ -405,11 +411,8 @@ def take_down() -> str:
     Raises `ClusterError` while a run is using them.
     """
     with claim():
-        engine = Engine()
-        try:
+        with Engine() as engine:
             found = engine.containers()
-        finally:
-            engine.close()
         compose.down(next((container.project for container in found.values()), compose.PROJECT))
     return f"removed {len(found)} containers, their network and volumes" if found else "no docker cluster is up"
 
