@@ -101,15 +101,13 @@ class Block:
 class Chain:
     """Blocks that stand one right behind the other. It begins before `first_return`, and ends after `last_call`."""
 
-    __slots__ = ("blocks", "first_return", "forward", "last_call", "placed")
+    __slots__ = ("blocks", "first_return", "forward", "last_call")
 
     def __init__(self, blocks: list[Block]) -> None:
         self.blocks = blocks
         self.first_return: float = blocks[0].latest
         self.last_call: int = blocks[-1].reach
         self.forward: bool = self.first_return < self.last_call or blocks[0].writer is None
-        self.placed = False
-        """Used by the sweep that places refused compare-and-sets."""
 
     @property
     def head(self) -> Block:

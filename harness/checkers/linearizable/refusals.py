@@ -1,13 +1,19 @@
 """What a refused compare-and-set demands: that at some moment of its interval the register held another value.
 
 `blocks` has shown that the chains can be put in order. A refused cas objects to such an order only if one and the same
-block, that of the value it expected, covers its whole interval. So a schedule is built that changes blocks often enough:
-sweep through time and begin each chain as late as it may (when its first operation returns); but when a refused cas is
-about to return whose block covered all of its interval so far, change to another block at once: the next of the chain,
-else a chain whose calls have all been made (the one that must begin soonest), else a crashed write that nobody saw, else
-a chain that is still being called. The sweep is a heuristic, and its schedule is verified: a schedule that passes is a
-witness. Where the sweep is stuck and no other block can have stood in between at all, that is a contradiction; where it
-is stuck and one could have, the answer is `Undecided`, and a search has to tell.
+block, that of the value it expected, covers its whole interval. So a schedule is built that changes blocks often enough.
+Sweep through time and begin each chain as late as it may, which is when its first operation returns. Two moments leave
+a choice, and every choice makes a `_Path`:
+
+- A chain whose calls have all been made reaches its deadline: it can be placed now and stay, or be squeezed in right
+  before the chain that is current, which then stays.
+- A refused cas is about to return, and one block, its own, has covered all of its interval so far: another must begin at
+  once. That is the next of the chain; else any chain whose calls have all been made; else a crashed write that nobody
+  saw; else a chain that is still being called.
+
+Of the paths, a bounded number is kept, those first whose block began last. So the sweep is a heuristic, and its schedule
+is verified: one that passes is a witness. Where no path is left and no other block can have stood in between at all, that
+is a contradiction; where one could have, the answer is `Undecided`, and a search has to tell.
 
 Moments are GAPS between events: gap g is just before the event at position g, so a block that begins in gap g can hold
 operations that return at g or later, and its predecessor those that were called before g.
@@ -16,8 +22,8 @@ operations that return at g or later, and its predecessor those that were called
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -34,6 +40,9 @@ from harness.checkers.linearizable.blocks import (
 )
 from harness.checkers.operations import Operation
 
+_WIDTHS = (1, 4, 64)
+"""How many paths are kept: first try with few, which mostly is enough and is fastest."""
+
 Schedule = list[tuple[int, Block]]
 """Which block begins in which gap, in order; the first is the initial value."""
 
@@ -45,10 +54,14 @@ def settle(blocks: Blocks) -> None:
     for refusal in blocks.refusals:
         if _is_impossible(refusal):
             raise Contradiction("a cas was refused although its value was there all the time", _proof(blocks, refusal))
-    schedule = _Sweep(blocks).run()
-    objection = verify(blocks, schedule)
-    if objection is not None:
-        raise Undecided(objection)
+    for width in _WIDTHS:
+        try:
+            objection = verify(blocks, _Sweep(blocks, width).run())
+            if objection is None:
+                return
+        except Undecided as undecided:
+            objection = str(undecided)
+    raise Undecided(objection)
 
 
 def _is_impossible(refusal: Refusal) -> bool:
@@ -80,61 +93,125 @@ def _proof(blocks: Blocks, refusal: Refusal) -> list[Operation]:
     ]
 
 
+_Trail = tuple[Any, int, Block] | None
+"""A schedule that shares its beginning with others: all but the last entry, and the gap and block of that."""
+
 _Entry = tuple[float, int, int, Callable[[Any, int], None], Any]
 """Position, rank and number to sort by; what to do, and with what."""
 
 
-class _Sweep:
-    """Builds a schedule, as the module tells."""
+@dataclass(slots=True, eq=False)
+class _Path:
+    """One way to schedule everything up to now."""
 
-    def __init__(self, blocks: Blocks) -> None:
+    block: Block
+    """What the register holds now."""
+    since: int
+    """The gap in which that began."""
+    chain_began: int
+    """The gap in which the current chain began."""
+    before: _Trail
+    """What was scheduled before the current chain."""
+    within: _Trail
+    """What was scheduled of the current chain."""
+    placed: frozenset[Chain]
+    """Chains that were begun ahead of their deadlines, which are still to come."""
+    used: frozenset[Block]
+    """Crashed writes and compare-and-sets that nobody needed and that were put in all the same."""
+
+    def enter(self, block: Block, gap: int) -> _Path:
+        """Go on to a block of the same chain."""
+        return replace(self, block=block, since=gap, within=(self.within, gap, block))
+
+    def begin(self, block: Block, gap: int) -> _Path:
+        """Leave the chain, going through the blocks of it that are left, and begin another one."""
+        path = self.finish(gap)
+        return replace(
+            path,
+            block=block,
+            since=gap,
+            chain_began=gap,
+            before=_join(path.before, path.within),
+            within=(None, gap, block),
+        )
+
+    def finish(self, gap: int) -> _Path:
+        path = self
+        while path.block.follower is not None:
+            path = path.enter(path.block.follower, gap)
+        return path
+
+    def squeeze(self, chain: Chain) -> _Path:
+        """Put a whole chain right before the current one."""
+        before = self.before
+        for block in chain.blocks:
+            before = (before, self.chain_began, block)
+        return replace(self, before=before)
+
+    def is_locked(self, gap: int) -> bool:
+        """Whether something in the current chain has not been called yet: no other chain may begin."""
+        chain = self.block.chain
+        return chain is not None and chain.last_call >= gap
+
+    def schedule(self) -> Schedule:
+        return _entries(_join(self.before, self.within))
+
+
+def _entries(trail: _Trail) -> Schedule:
+    entries = []
+    while trail is not None:
+        trail, gap, block = trail
+        entries.append((gap, block))
+    entries.reverse()
+    return entries
+
+
+def _join(before: _Trail, within: _Trail) -> _Trail:
+    for gap, block in _entries(within):
+        before = (before, gap, block)
+    return before
+
+
+class _Sweep:
+    """Builds a schedule, as the module tells, keeping `width` paths."""
+
+    def __init__(self, blocks: Blocks, width: int) -> None:
         self.blocks = blocks
-        self.schedule: Schedule = []
-        self.current: Block = blocks.of_value[blocks.initial]
-        self.since = -1
-        self.pool: list[tuple[float, int, Chain]] = []
-        """Chains whose calls have all been made: they can be put anywhere, whole, until their first return."""
-        self.numbers = count()
-        for chain in blocks.chains:
-            chain.placed = False
-        self.current.chain.placed = True  # type: ignore[union-attr]
-        self._enter(self.current, -1)
+        self.width = width
+        first = blocks.of_value[blocks.initial]
+        self.paths = [_Path(first, -1, -1, None, (None, -1, first), frozenset(), frozenset())]
+        self.waiting: set[Chain] = set()
+        """Chains whose first return is still to come, and whose first block can begin by now."""
         self.by_first_return = sorted(blocks.chains, key=attrgetter("first_return"))
         self.first_returns = [chain.first_return for chain in self.by_first_return]
-        self.fillers = sorted(
-            (block for block in blocks.of_value.values() if not block.needed),
-            key=attrgetter("began"),
-            reverse=True,
+        self.to_come = sorted(
+            (block for block in blocks.of_value.values() if not block.needed), key=attrgetter("began"), reverse=True
         )
-        """Crashed writes and compare-and-sets that nobody needs, the first one last."""
+        """Crashed writes and compare-and-sets that nobody needs and that are still to be called, the first one last."""
         self.spare_writes: list[Block] = []
-        self.spare_cas: dict[Hashable, list[Block]] = {}
-        self.opened: dict[int, Chain] = {}
-        """Chains not yet placed whose writer was called, by id, while some other call is still to come."""
+        self.spare_cas: dict[Block, list[Block]] = {}
 
     def run(self) -> Schedule:
         for number, (position, _, _, act, subject) in enumerate(self._agenda()):
-            if number % 4096 == 0:
+            if number % 1024 == 0:
                 self.blocks.budget.look()
             act(subject, int(position))
-        self._finish_chain(self.current.reach + 1)
-        return self.schedule
+            if len(self.paths) > 1:
+                self._thin_out()
+        last = self.paths[0]
+        for chain in self.waiting:
+            if chain not in last.placed:
+                last = last.begin(chain.head, max(last.since, chain.last_call + 1, last.block.reach + 1))
+        return last.finish(max(last.since, last.block.chain.last_call + 1 if last.block.chain else 0)).schedule()
 
     def _agenda(self) -> list[_Entry]:
         agenda: list[_Entry] = []
-        number = self.numbers
+        number = count()
         for chain in self.blocks.chains:
-            if chain.placed:
-                pass
-            elif chain.forward:
-                agenda.append((chain.first_return, 1, next(number), self._deadline, chain))
+            if chain.head.writer is not None:
                 agenda.append((chain.head.earliest + 1, 0, next(number), self._opens, chain))
-            else:
-                agenda.append((chain.last_call + 1, 0, next(number), self._available, chain))
                 if chain.first_return < NEVER:
                     agenda.append((chain.first_return, 1, next(number), self._deadline, chain))
-                if chain.head.earliest < chain.last_call:
-                    agenda.append((chain.head.earliest + 1, 0, next(number), self._opens, chain))
             for block in chain.blocks[1:]:
                 if block.latest < NEVER:
                     agenda.append((block.latest, 2, next(number), self._step, block))
@@ -146,108 +223,117 @@ class _Sweep:
     # What happens when the sweep reaches a moment:
 
     def _opens(self, chain: Chain, gap: int) -> None:
-        if not chain.placed:
-            self.opened[id(chain)] = chain
-
-    def _available(self, chain: Chain, gap: int) -> None:
-        self.opened.pop(id(chain), None)
-        if not chain.placed:
-            heappush(self.pool, (chain.first_return, next(self.numbers), chain))
+        self.waiting.add(chain)
 
     def _deadline(self, chain: Chain, gap: int) -> None:
-        if not chain.placed:
-            self._start(chain, gap)
+        self.waiting.discard(chain)
+        following: list[_Path] = []
+        for path in self.paths:
+            if chain in path.placed:
+                following.append(replace(path, placed=path.placed - {chain}))
+                continue
+            if not path.is_locked(gap):
+                following.append(self._start(path, chain, gap))
+            if chain.last_call < path.chain_began:
+                following.append(path.squeeze(chain))
+        self._go_on(following, "two chains can't be kept apart")
 
     def _step(self, block: Block, gap: int) -> None:
-        if self.current.chain is block.chain and self.current.place < block.place:
-            self._enter(block, gap)
+        self.paths = [
+            path.enter(block, gap) if path.block.chain is block.chain and path.block.place < block.place else path
+            for path in self.paths
+        ]
 
     def _refused(self, refusal: Refusal, gap: int) -> None:
-        if self.current is not refusal.block or self.since > refusal.call:
-            return
-        following = self.current.follower
-        if following is not None:
-            if following.earliest >= gap:
-                raise Undecided("a refused cas stands between two blocks of a chain that can't be parted")
-            self._enter(following, gap)
-        elif not self._change(gap):
+        following: list[_Path] = []
+        for path in self.paths:
+            if path.block is refusal.block and path.since <= refusal.call:
+                following.extend(self._changes(path, gap))
+            else:
+                following.append(path)
+        if not following:
             self._refute(refusal)
-            raise Undecided("nothing was found to stand between a refused cas and the block of its own value")
+        self._go_on(following, "nothing was found to stand between a refused cas and the block of its own value")
+
+    def _go_on(self, paths: list[_Path], otherwise: str) -> None:
+        if not paths:
+            raise Undecided(otherwise)
+        self.paths = paths
+
+    def _thin_out(self) -> None:
+        """Of paths that differ only in when their block began, keep the last; then keep the most promising."""
+        best: dict[tuple[Block, frozenset[Chain], frozenset[Block]], _Path] = {}
+        for path in self.paths:
+            key = (path.block, path.placed, path.used)
+            if key not in best or best[key].since < path.since:
+                best[key] = path
+        kept = list(best.values())
+        if len(kept) > self.width:
+            kept.sort(key=lambda path: (-path.since, len(path.placed) + len(path.used)))
+            del kept[self.width :]
+        self.paths = kept
 
     # What can be done then:
 
-    def _enter(self, block: Block, gap: int) -> None:
-        self.schedule.append((gap, block))
-        self.current = block
-        self.since = gap
+    def _start(self, path: _Path, chain: Chain, gap: int) -> _Path:
+        """Begin a chain now. If it is still being called, those that must begin before its last call go first."""
+        if chain.last_call < gap:
+            return path.begin(chain.head, gap).finish(gap)
+        for other in sorted(self.waiting, key=attrgetter("first_return")):
+            if (
+                other is not chain
+                and other.first_return < chain.last_call
+                and other.last_call < gap
+                and other not in path.placed
+            ):
+                path = path.begin(other.head, gap).finish(gap)
+                path = replace(path, placed=path.placed | {other})
+        return path.begin(chain.head, gap)
 
-    def _finish_chain(self, gap: int) -> None:
-        """Go through the blocks of the current chain that are left, before another chain begins."""
-        while self.current.follower is not None:
-            self._enter(self.current.follower, gap)
-
-    def _is_locked(self, gap: int) -> bool:
-        """Whether something in the current chain has not been called yet: no other chain may begin."""
-        chain = self.current.chain
-        return chain is not None and chain.last_call >= gap
-
-    def _start(self, chain: Chain, gap: int) -> None:
-        """Begin a chain now. If it is still being called, those that must end before it does go first."""
-        if self._is_locked(gap):
-            raise Undecided("a chain would have to begin inside another one")
-        self._finish_chain(gap)
-        chain.placed = True
-        self.opened.pop(id(chain), None)
-        if chain.last_call >= gap:
-            while self.pool and self.pool[0][0] < chain.last_call:
-                self._place_whole(heappop(self.pool)[2], gap)
-            self._enter(chain.head, gap)
-        else:
-            chain.placed = False
-            self._place_whole(chain, gap)
-
-    def _place_whole(self, chain: Chain, gap: int) -> None:
-        if not chain.placed:
-            chain.placed = True
-            self._enter(chain.head, gap)
-            self._finish_chain(gap)
-
-    def _change(self, gap: int) -> bool:
-        """Let any other block begin; the current one is the last of its chain. False if none can."""
-        if self._is_locked(gap):
-            return False
-        while self.pool:
-            chain = heappop(self.pool)[2]
-            if not chain.placed:
-                self._place_whole(chain, gap)
-                return True
-        filler = self._filler(gap)
+    def _changes(self, path: _Path, gap: int) -> Iterator[_Path]:
+        """Every way to let another block begin."""
+        following = path.block.follower
+        if following is not None:
+            if following.earliest < gap:
+                yield path.enter(following, gap)
+            return
+        if path.is_locked(gap):
+            return
+        waiting = [chain for chain in self.waiting if chain not in path.placed]
+        waiting.sort(key=attrgetter("first_return"))
+        whole = [chain for chain in waiting if chain.last_call < gap]
+        for chain in whole[: self.width]:
+            yield replace(self._start(path, chain, gap), placed=path.placed | {chain})
+        filler = self._filler(path, gap)
         if filler is not None:
-            self._enter(filler, gap)
-            return True
-        for chain in sorted(self.opened.values(), key=attrgetter("last_call")):
-            if self._may_start_early(chain, gap):
-                self._start(chain, gap)
-                return True
-        return False
+            yield replace(path.begin(filler, gap), used=path.used | {filler})
+        if whole and self.width == 1:
+            return
+        for chain in waiting:
+            if chain.last_call >= gap and self._may_start_early(path, chain, gap):
+                started = self._start(path, chain, gap)
+                yield replace(started, placed=started.placed | {chain})
 
-    def _filler(self, gap: int) -> Block | None:
-        while self.fillers and self.fillers[-1].began < gap:
-            block = self.fillers.pop()
-            if block.is_cas:
-                self.spare_cas.setdefault(block.source, []).append(block)
-            else:
+    def _filler(self, path: _Path, gap: int) -> Block | None:
+        while self.to_come and self.to_come[-1].began < gap:
+            block = self.to_come.pop()
+            if not block.is_cas:
                 self.spare_writes.append(block)
-        for value, spare in self.spare_cas.items():
-            if spare and self.blocks.of_value.get(value) is self.current:
-                return spare.pop()
-        return self.spare_writes.pop() if self.spare_writes else None
+            elif (source := self.blocks.of_value.get(block.source)) is not None:
+                self.spare_cas.setdefault(source, []).append(block)
+        for spare in (self.spare_cas.get(path.block, []), self.spare_writes):
+            for block in spare:
+                if block not in path.used:
+                    return block
+        return None
 
-    def _may_start_early(self, chain: Chain, gap: int) -> bool:
-        """Whether no other chain that is still to come must begin before the last call of this one."""
+    def _may_start_early(self, path: _Path, chain: Chain, gap: int) -> bool:
+        """Whether every other chain that must begin before the last call of this one has begun, or can go before it."""
         first = bisect_left(self.first_returns, gap)
         end = bisect_left(self.first_returns, chain.last_call)
-        return all(other is chain or other.placed or other.last_call < gap for other in self.by_first_return[first:end])
+        return all(
+            other is chain or other in path.placed or other.last_call < gap for other in self.by_first_return[first:end]
+        )
 
     def _refute(self, refusal: Refusal) -> None:
         """Raise `Contradiction` if no block at all can begin between that of the refused cas and its return."""
