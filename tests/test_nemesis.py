@@ -236,8 +236,12 @@ def test_an_interrupted_stop_can_be_finished_later(tmp_path: Path, monkeypatch: 
     run.nemesis.start()
     run.wait_until(lambda: len(run.nemesis.current()) == 2 and not run.cluster.whole())
 
+    join = threading.Thread.join
+
     def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
-        raise KeyboardInterrupt
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        join(thread, timeout)
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "join", interrupted)
