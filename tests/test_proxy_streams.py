@@ -389,17 +389,15 @@ class TestChance:
                 client = stack.enter_context(ground.connect())
                 pairs.append((client, stack.enter_context(accept(listener))))
 
-            def touched() -> list[bool]:
+            def touched(rounds: int) -> list[bool]:
                 for client, _ in pairs:
                     client.sendall(b"x")
-                passed = [
-                    says_something(service, GIVE_UP_SECONDS / 4) and service.recv(1) == b"x" for _, service in pairs
-                ]
-                return [not each for each in passed]
+                eventually(lambda: sum(ground.traffic()["upstream"].values()) == rounds * len(pairs), "all is decided")
+                return [not (says_something(service, 0) and service.recv(1)) for _, service in pairs]
 
-            before = touched()
+            before = touched(1)
             ground.add("noop", "upstream")
-            assert touched() == before
+            assert touched(2) == before
 
 
 class TestApply:
