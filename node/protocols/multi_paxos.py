@@ -200,7 +200,8 @@ class MultiPaxos(Protocol):
     # ---- life
 
     def recover(self, records: Sequence[Record]) -> None:
-        known, chosen = 0, {}
+        known = 0
+        chosen: dict[int, Decree] = {}
         for record in records:
             match record["type"]:
                 case "snapshot":
@@ -215,7 +216,8 @@ class MultiPaxos(Protocol):
                 case "chosen":
                     chosen[record["slot"]] = record["decree"]
         for slot in range(self.applied + 1, known + 1):
-            chosen.setdefault(slot, self.accepted[slot].decree)
+            if slot not in chosen:
+                chosen[slot] = self.accepted[slot].decree
         self.chosen = {slot: decree for slot, decree in chosen.items() if slot > self.applied}
         self.snapshot_at = self.applied
         self._apply_chosen()
