@@ -42,6 +42,7 @@ Event = dict[str, Any]
 
 NEMESIS = "nemesis"
 HARNESS = "harness"
+WORK_OVER = "the clients' work is over"
 FINAL_READS = "the final reads begin"
 """The note after which nothing follows from the plan of the workload any more."""
 

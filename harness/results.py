@@ -20,7 +20,7 @@ The file is one JSON object::
      "findings_total":         how many findings they have,
      "faults":                 {"injected", "proved", "ineffective", "unproved"},
      "audit":                  the rules of histories that were broken, sentences,
-     "notes":                  what the harness noted, sentences,
+     "notes":                  what else a reader should know, sentences,
      "replay":                 the command that repeats the run,
      "versions":               {"rashomon", "python", ...}}
 
@@ -45,7 +45,7 @@ from typing import Any
 
 from harness.checkers.result import CheckResult, worst
 from harness.errors import RunFailed
-from harness.history import HARNESS, NEMESIS, Event
+from harness.history import FINAL_READS, HARNESS, NEMESIS, WORK_OVER, Event
 from harness.report.files import write_whole
 from harness.spec import RunSpec, Verdict
 
@@ -165,7 +165,9 @@ def count_faults(events: Iterable[Event]) -> dict[str, int]:
 
 
 def notes_in(events: Iterable[Event]) -> list[str]:
-    return [str(event.get("value")) for event in events if event.get("process") == HARNESS]
+    """What the harness noted that a reader should know: not that the work was over and the final reads began."""
+    notes = [str(event.get("value")) for event in events if event.get("process") == HARNESS]
+    return [note for note in notes if note not in (WORK_OVER, FINAL_READS)]
 
 
 def versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from faults.fault import Setting
 from harness.clients import Clients
 from harness.cluster import Cluster
 from harness.errors import BadInput, RunFailed
-from harness.history import FINAL_READS, History
+from harness.history import FINAL_READS, WORK_OVER, History
 from harness.nemesis import Nemesis
 from harness.spec import RunSpec
 from harness.statuses import Statuses
@@ -121,7 +121,7 @@ class Work:
         recovered = not self._broken_off() and self._await_recovery()
         for name in self._clients.stop():
             self._history.note(f"the thread {name} did not end in time")
-        self._history.note("the clients' work is over")
+        self._history.note(WORK_OVER)
         if recovered and not self._broken_off():
             self._ask_finally()
 
