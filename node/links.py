@@ -223,11 +223,25 @@ def _try_ping(
     return ("ok", "") if status == 204 else ("closed", f"something else answered there, with the status {status}")
 
 
+def check_address(address: str) -> None:
+    """Raises `ValueError` with a sentence for what isn't the http address of a replica."""
+    _host_and_port(address)
+
+
 def _connection_to(address: str, timeout_seconds: float) -> http.client.HTTPConnection:
-    parts = urlsplit(address)
-    if parts.hostname is None:
-        raise ValueError(f"{address!r} is not the address of a replica: it looks like http://127.0.0.1:21001")
-    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_seconds)
+    host, port = _host_and_port(address)
+    return http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port or parts.scheme != "http":
+        raise ValueError(f"{address!r} is not the address of a replica: one looks like http://127.0.0.1:21001")
+    return host, port
 
 
 def _envelope(run: str, source: str, target: str) -> bytes:
