@@ -257,7 +257,7 @@ def test_a_storm_of_overlapping_faults_leaves_a_whole_cluster(tmp_path: Path) ->
         for shape in ("halves", "bridge", "ring", "one-way", "isolate")
     ]
     choices += [Choice(fault=fault, for_seconds=0.15) for fault in ("kill", "pause", "latency", "slow", "reset")]
-    storm = [Stream(choices=choices, every_seconds=0.05, first_seconds=0.01 * n) for n in range(4)]
+    storm = [Stream(choices=choices, every_seconds=0.1, first_seconds=0.01 * n) for n in range(4)]
     run = Run(tmp_path, *storm)
     assert run.nemesis.check() == []
     run.nemesis.start()
