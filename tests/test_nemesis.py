@@ -257,16 +257,16 @@ def test_a_storm_of_overlapping_faults_leaves_a_whole_cluster(tmp_path: Path) ->
         for shape in ("halves", "bridge", "ring", "one-way", "isolate")
     ]
     choices += [Choice(fault=fault, for_seconds=0.15) for fault in ("kill", "pause", "latency", "slow", "reset")]
-    storm = [Stream(choices=choices, every_seconds=0.1, first_seconds=0.01 * n) for n in range(4)]
+    # Fewer than may be active at once: a slow machine may be at work on all of them together.
+    storm = [Stream(choices=choices, at_seconds=[0.06 * n + 0.01 * k for n in range(7)]) for k in range(4)]
     run = Run(tmp_path, *storm)
     assert run.nemesis.check() == []
     run.nemesis.start()
-    run.wait_until(lambda: len([kind for kind in run.kinds() if kind[1] == "heal" and kind[0] != "invoke"]) >= 40)
+    run.wait_until(lambda: len(run.history) == 4 * len(run.nemesis.plan))
     assert run.stop() == []
     assert run.cluster.whole()
     kinds = run.kinds()
     assert not [kind for kind in kinds if kind[0] == "fail"]
-    assert len({kind[2] for kind in kinds}) * 4 == len(kinds), "each is injected once and healed once"
     wrong = [event for event in run.events() if event.get("evidence", {}).get("effective") is False]
     assert not wrong, "an honest network never makes an overlap look like a fault that did not bite"
 
