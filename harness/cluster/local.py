@@ -236,9 +236,7 @@ class LocalCluster(HttpCluster):
 
     def _restart_proxy(self) -> None:
         """For the network's watchdog, when the server has died or hangs."""
-        child = self._children[PROXY]
-        _signal(child, signal.SIGKILL)
-        _reap(child)
+        _signal(self._children[PROXY], signal.SIGKILL)
         self._start_proxy()
         self._wait_for_proxy()
 
@@ -246,6 +244,8 @@ class LocalCluster(HttpCluster):
         with self._spawning, self._log_path(name).open("ab") as log:
             if self._closed:
                 raise ClusterError(f"{name} is not started: the cluster is being taken down")
+            if name in self._children:
+                _reap(self._children[name])  # one that died on its own has left its pipe open
             child = subprocess.Popen(
                 [sys.executable, *arguments, *([] if self._detached else ["--exit-with-stdin"])],
                 stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
