@@ -287,17 +287,27 @@ class _Run:
 
 def _live_in_thread(the_run: _Run, interrupt: threading.Event) -> None:
     """Let the run live in a thread of its own, and pass on what the user does to this one."""
-    thread = threading.Thread(target=the_run.live, name="run")
+    over = threading.Event()
+
+    def live() -> None:
+        try:
+            the_run.live()
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=live, name="run")
     thread.start()
     again = False
-    while thread.is_alive():
+    # Not `thread.join()`: before Python 3.13 one that is interrupted takes a thread that is at work for ended.
+    while not over.is_set():
         try:
-            thread.join()
+            over.wait()
         except KeyboardInterrupt:
             if interrupt.is_set():
                 the_run.give_up.set()
                 again = True
             interrupt.set()
+    thread.join()
     if again:
         raise KeyboardInterrupt
 

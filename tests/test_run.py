@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -363,27 +364,38 @@ def test_an_interruption_while_checking_ends_the_checks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_control_c_in_the_main_thread(tmp_path: Path, presses: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_c_in_the_main_thread(tmp_path: Path, presses: int) -> None:
     """The first one is an interruption; the second one gives up the checks, and is raised when all is clean."""
-    really_join = threading.Thread.join
-    left = [presses]
-
-    def join(thread: threading.Thread, timeout: float | None = None) -> None:
-        if thread.name == "run" and left[0]:
-            left[0] -= 1
-            raise KeyboardInterrupt
-        really_join(thread, timeout)
-
-    monkeypatch.setattr(threading.Thread, "join", join)
+    assert threading.current_thread() is threading.main_thread()
+    pressed = threading.Event()
     made_up_checkers.Endless.begun = False
-    checks = {"checkers": ["tests.support.made_up_checkers:Endless"], "time_limit_seconds": 0.2}
-    spec = spec_of(checks=checks, duration_seconds=60)
+
+    class Keyboard(Watcher):
+        def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
+            if faults and outcomes["ok"] >= 20 and not pressed.is_set():
+                pressed.set()
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def press_again() -> None:
+        while not made_up_checkers.Endless.begun:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    cluster = ServedCluster(3)
+    checker = "Endless" if presses == 2 else "Content"
+    checks = {"checkers": [f"tests.support.made_up_checkers:{checker}"], "time_limit_seconds": 60}
+    spec = spec_of(checks=checks, duration_seconds=60, nemesis=lasting_kill())
     if presses == 1:
-        assert execute(tmp_path / "run", spec)["interrupted"]
+        assert execute(tmp_path / "run", spec, cluster, Keyboard())["verdict"] == "valid"
     else:
+        helper = threading.Thread(target=press_again)
+        helper.start()
         with pytest.raises(KeyboardInterrupt):
-            execute(tmp_path / "run", spec)
+            execute(tmp_path / "run", spec, cluster, Keyboard())
+        helper.join()
+        assert saved(tmp_path / "run")["reason"] == "cancelled"
     assert saved(tmp_path / "run")["interrupted"]
+    assert cluster.deeds[-1].startswith("restart")
 
 
 # Folders
