@@ -62,6 +62,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         count=text.count,
+        figure=text.figure,
         moment=text.moment,
         named=text.named,
         percent=text.percent,

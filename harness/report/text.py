@@ -59,6 +59,14 @@ def count(value: Any) -> str:
     return "–" if found is None else f"{found:,}"
 
 
+def figure(value: Any) -> str:
+    """Any figure of a statistic: numbers with at most four digits after the point, texts as they are, the rest as JSON."""
+    found = number(value)
+    if found is None:
+        return plain_text(value, 2000)
+    return f"{found:,}" if isinstance(value, int) else f"{found:,.4f}".rstrip("0").rstrip(".")
+
+
 def moment(nanoseconds: Any) -> str:
     """A time since the run began: `7.123 s`."""
     found = number(nanoseconds)

@@ -7,6 +7,7 @@ const MOST_LANES_OF_ONE = 16;
 function timelinePlot(model, choice) {
   let lanes = [];
   let accused = new Set();
+  const fades = new Map();
 
   function arrange() {
     const chosen = [];
@@ -46,38 +47,67 @@ function timelinePlot(model, choice) {
   }
 
   function drawLane(context, frame, colours, entries, y) {
+    const labels = [];
+    // Bars thinner than a pixel hide one another: those of one outcome that touch on the screen are drawn as one.
+    const runs = [null, null, null];
     let drawn = 0;
-    // Bars thinner than a pixel hide one another: one of each outcome and pixel is enough.
-    const covered = [-1, -1, -1];
+    const flush = (outcome) => {
+      if (!runs[outcome]) return;
+      const [left, right] = runs[outcome];
+      context.fillStyle = colours[OUTCOMES[outcome]];
+      context.fillRect(left, y, right - left > 4 ? right - left - 0.75 : right - left, BAR);
+      runs[outcome] = null;
+      drawn++;
+    };
     for (const entry of entries) {
       visit(frame, entry, (row) => {
         const { left, width, reach } = box(frame, row);
+        if (reach < frame.left) return;
         const outcome = model.outcome[row];
-        if (reach < frame.left || left + width <= covered[outcome] + 0.5) return;
-        covered[outcome] = left + width;
-        drawn++;
-        if (outcome === 2) drawFading(context, colours, left, width, y);
-        else {
-          context.fillStyle = colours[OUTCOMES[outcome]];
-          context.fillRect(left, y, width > 4 ? width - 0.75 : width, BAR);
+        if (width > 52) labels.push([row, left, width]);
+        if (outcome === 2 && width > 3) {
+          flush(0);
+          drawFading(context, colours, left, width, y);
+          drawn++;
+          return;
         }
-        if (width > 52) drawLabel(context, frame, colours, row, left, width, y);
+        const run = runs[outcome];
+        if (run && left <= run[1] + 0.5 && width < 4) run[1] = Math.max(run[1], left + width);
+        else {
+          flush(outcome);
+          runs[outcome] = [left, left + width];
+        }
       });
     }
+    for (const outcome of [0, 1, 2]) flush(outcome);
+    for (const [row, left, width] of labels) drawLabel(context, frame, colours, row, left, width, y);
     return drawn;
   }
 
   // An unknown outcome fades from its call on, past the moment at which its client gave up: it may still take effect.
   function drawFading(context, colours, left, width, y) {
-    const fade = context.createLinearGradient(left, 0, left + width + TAIL, 0);
-    fade.addColorStop(0, colours.info);
-    fade.addColorStop(width / (width + TAIL), colours["info-faded"]);
-    fade.addColorStop(1, "transparent");
-    context.fillStyle = fade;
-    context.fillRect(left, y, width, BAR);
-    context.fillRect(left + width, y + BAR / 2 - 3, TAIL, 6);
+    context.drawImage(fadeOf(colours.info, colours["info-faded"]), left, y, width, BAR);
+    context.drawImage(fadeOf(colours["info-faded"], "transparent"), left + width, y + BAR / 2 - 3, TAIL, 6);
     context.fillStyle = colours.info;
     context.fillRect(left, y, 1.5, BAR);
+  }
+
+  // Stretching a picture of a gradient is many times cheaper than making a gradient for every bar.
+  function fadeOf(from, to) {
+    const name = `${from} ${to}`;
+    if (!fades.has(name)) {
+      const canvas = document.createElement("canvas");
+      canvas.width = 64;
+      canvas.height = 1;
+      const context = canvas.getContext("2d");
+      const gradient = context.createLinearGradient(0, 0, 64, 0);
+      gradient.addColorStop(0, from);
+      gradient.addColorStop(1, to);
+      context.fillStyle = gradient;
+      context.fillRect(0, 0, 64, 1);
+      fades.set(name, canvas);
+    }
+    return fades.get(name);
   }
 
   function drawLabel(context, frame, colours, row, left, width, y) {
