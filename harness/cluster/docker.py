@@ -457,5 +457,14 @@ def _sentences(what: str) -> Iterator[None]:
     except NotFound as error:
         raise ClusterError(f"{what}: the container is gone; somebody removed it") from error
     except (APIError, DockerException, requests.RequestException) as error:
-        reason = str(getattr(error, "explanation", None) or error).strip() or type(error).__name__
-        raise ClusterError(f"{what}: {reason.splitlines()[0]}") from error
+        raise ClusterError(f"{what}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The engine's own words, or what the operating system said, on one line."""
+    words = getattr(error, "explanation", None)
+    cause: BaseException | None = error
+    while not words and cause is not None:
+        words = cause.strerror.lower() if isinstance(cause, OSError) and cause.strerror else None
+        cause = cause.__cause__ or cause.__context__
+    return str(words or error).strip().partition("\n")[0] or type(error).__name__
