@@ -15,6 +15,7 @@ from waitress.server import create_server
 CONNECTIONS_LIMIT = 2000
 """Every client process and every peer keeps a connection open, and those of dead ones linger."""
 IDLE_CONNECTION_SECONDS = 600
+BACKLOG = 1024
 
 
 class CannotListen(Exception):
@@ -28,6 +29,8 @@ def listen(host: str, port: int) -> socket.socket:
         # A replica that was killed leaves connections behind that would block its port for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        # At once: two that may reuse an address can both bind it, and only the second `listen` finds out.
+        listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
@@ -50,7 +53,7 @@ class Server:
             threads=threads,
             connection_limit=CONNECTIONS_LIMIT,
             channel_timeout=IDLE_CONNECTION_SECONDS,
-            backlog=1024,
+            backlog=BACKLOG,
             asyncore_use_poll=True,
             clear_untrusted_proxy_headers=False,
             ident=None,
