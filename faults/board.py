@@ -91,10 +91,10 @@ class LinkBoard:
             self._touch(self._claims.pop(number, {}))
             self._settle()
 
-    def effective(self, link: Link) -> Condition:
-        """The condition that all claims together give the link."""
+    def effective(self, link: Link, without: int | None = None) -> Condition:
+        """The condition that all claims together give the link; or all but those of the injection `without`."""
         with self._lock:
-            return self._wanted(link)
+            return self._wanted(link, without)
 
     def stamp(self, link: Link) -> Stamp:
         """Who claims the link. Waits for a change that is on its way."""
@@ -114,8 +114,10 @@ class LinkBoard:
             self._touch(self._in_force)
             self._settle()
 
-    def _wanted(self, link: Link) -> Condition:
-        return strongest(changes[link] for changes in self._claims.values() if link in changes)
+    def _wanted(self, link: Link, without: int | None = None) -> Condition:
+        return strongest(
+            changes[link] for number, changes in self._claims.items() if link in changes and number != without
+        )
 
     def _touch(self, links: Iterable[Link]) -> None:
         for link in links:

@@ -16,14 +16,11 @@ from pydantic import Field, model_validator
 
 from faults.cluster import CLIENT, Condition, Link, Mode, Ping, all_links
 from faults.fault import Evidence, Fault, FaultOptions, Ground, Injection, Setting
-from faults.probing import Expectation, fails_with, passes, ping_all
+from faults.probing import PING_BYTES, Expectation, fails_with, passes, ping_all
 from faults.targets import TARGET_DESCRIPTION, choose, target_problem
 
 MEASURABLE_SECONDS = 0.02
 """A ping that is less late than that can't be told from one that met a busy machine."""
-
-PING_BYTES = 120
-"""What a ping's request and answer measure together, at the very least."""
 
 LONGEST_PROOF_SECONDS = 3.0
 """A ping that is later than that is not waited for."""

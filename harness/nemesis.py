@@ -8,7 +8,9 @@
 
 What happens when is a pure function of the seed (`nemesis.plan`). One thread keeps the time; each injection has a thread
 of its own, which injects, measures the evidence, waits, heals and measures again, so that a proof that takes a second
-delays no other fault. An injection lasts as long as its proof takes, even if it was planned to be shorter.
+delays no other fault. An injection lasts as long as its proof takes, even if it was planned to be shorter. Where faults
+overlap so that nothing can be measured, it is tried again while the injection lasts: its completion, which carries the
+evidence, comes that much later, and `applied` tells when it came into effect.
 """
 
 from __future__ import annotations
@@ -30,6 +32,12 @@ from harness.spec import NemesisSpec
 
 MOST_AT_ONCE = 32
 """Injections that may be active at the same time, and threads that they take."""
+
+AGAIN_SECONDS = 0.3
+"""How long to wait before a measurement that other faults made impossible is tried again."""
+
+HEALING_PROOF_SECONDS = 3.0
+"""How long to go on trying to measure that something was healed."""
 
 
 class Nemesis:
@@ -132,11 +140,11 @@ class Nemesis:
         """The whole life of one injection."""
         if self._stopping.is_set():
             return
-        injection = self._inject(planned, fault)
+        injection = self._inject(planned, fault, until)
         self._stopping.wait(max(0.0, until - time.monotonic()))
         self._heal(planned, fault, injection)
 
-    def _inject(self, planned: Planned, fault: Fault) -> Injection | None:
+    def _inject(self, planned: Planned, fault: Fault, until: float) -> Injection | None:
         """None if it failed, perhaps half way."""
         self._record("invoke", "inject", planned)
         self._set_active(planned, f"{planned.fault}: being injected")
@@ -147,7 +155,7 @@ class Nemesis:
             return None
         applied = self._history.now()
         self._set_active(planned, f"{planned.fault} {injection.description}")
-        evidence = _measured(lambda: fault.prove(self._ground, injection))
+        evidence = _measured(lambda: fault.prove(self._ground, injection), self._stopping.wait, until)
         self._record(
             _type(evidence),
             "inject",
@@ -174,7 +182,10 @@ class Nemesis:
         applied = self._history.now()
         evidence = Evidence(None, "not measured: it was not injected as a whole")
         if injection is not None:
-            evidence = _measured(lambda: fault.prove_healed(self._ground, injection))
+            # Tried on also when the end has come: all others are being healed too, and it gets easier.
+            deadline = time.monotonic() + HEALING_PROOF_SECONDS
+            pause = threading.Event().wait
+            evidence = _measured(lambda: fault.prove_healed(self._ground, injection), pause, deadline)
         self._record(_type(evidence), "heal", planned, evidence=asdict(evidence), applied=applied)
 
     def _record(self, kind: str, function: str, planned: Planned, **more: Any) -> None:
@@ -196,12 +207,18 @@ class Nemesis:
             return [thread for thread in self._threads if thread.is_alive()]
 
 
-def _measured(measure: Callable[[], Evidence]) -> Evidence:
-    """The evidence; a measurement that fails proves nothing, and says so."""
-    try:
-        return measure()
-    except Exception as error:
-        return Evidence(None, f"not measured: {_sentence(error)}")
+def _measured(measure: Callable[[], Evidence], wait: Callable[[float], bool], deadline: float) -> Evidence:
+    """The evidence; a measurement that fails proves nothing, and says so.
+
+    While other faults keep anything from being measured it is tried again, until the deadline or until `wait` says so.
+    """
+    while True:
+        try:
+            evidence = measure()
+        except Exception as error:
+            return Evidence(None, f"not measured: {_sentence(error)}")
+        if evidence.effective is not None or time.monotonic() + AGAIN_SECONDS > deadline or wait(AGAIN_SECONDS):
+            return evidence
 
 
 def _type(evidence: Evidence) -> str:

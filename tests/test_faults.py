@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from faults.board import Hold
 from faults.catalogue import FAULTS, BadFault, fault_problem, make_fault
@@ -149,6 +151,81 @@ def test_links_that_others_hold_too_are_left_out() -> None:
     healed = trial.prove_healed()
     assert healed.effective is True
     assert "1 left out" in healed.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "other", "effective", "healed"),
+    [
+        ("partition", {}, Condition(Mode.LATENCY, latency_ms=100), True, True),
+        ("partition", {}, Condition(Mode.LATENCY, latency_ms=450), None, None),
+        ("partition", {}, Condition(Mode.SLOW, rate_bytes_per_second=4_000), True, True),
+        ("partition", {}, Condition(Mode.RESET), True, None),
+        ("partition", {}, Condition(Mode.DROP), None, None),
+        ("partition", {"block": "refuse"}, Condition(Mode.DROP), True, None),
+        ("reset", {}, Condition(Mode.LATENCY, latency_ms=100), True, True),
+        ("reset", {}, Condition(Mode.REFUSE), None, None),
+        (
+            "latency",
+            {"latency_ms": 500, "jitter_ms": 0},
+            Condition(Mode.LATENCY, "requests", latency_ms=100),
+            True,
+            True,
+        ),
+        (
+            "latency",
+            {"latency_ms": 500, "jitter_ms": 0},
+            Condition(Mode.LATENCY, "requests", latency_ms=400),
+            None,
+            None,
+        ),
+        ("latency", {}, Condition(Mode.DROP), None, None),
+        ("latency", {}, Condition(Mode.SLOW, rate_bytes_per_second=1_000), None, None),
+        ("slow", {}, Condition(Mode.LATENCY, latency_ms=100), None, True),
+        ("slow", {}, Condition(Mode.RESET), None, None),
+    ],
+    ids=str,
+)
+def test_what_can_be_proved_beside_another_fault_on_the_same_links(
+    name: str, options: dict[str, Any], other: Condition, effective: bool | None, healed: bool | None
+) -> None:
+    trial = Trial(name, **options)
+    trial.ground.links.claim(2, dict.fromkeys(all_links(trial.cluster.replicas), other))
+    trial.inject()
+    assert trial.prove().effective is effective
+    trial.heal()
+    assert trial.prove_healed().effective is healed
+
+
+CONDITIONS = st.one_of(
+    st.builds(
+        Condition,
+        st.just(Mode.LATENCY),
+        st.sampled_from(["requests", "both"]),
+        latency_ms=st.sampled_from([1, 20, 50, 90, 100, 300, 490, 600, 5_000]),
+    ),
+    st.builds(Condition, st.just(Mode.SLOW), rate_bytes_per_second=st.sampled_from([1_000, 2_000, 5_000, 90_000])),
+    st.sampled_from([CLEAR, Condition(Mode.RESET), Condition(Mode.DROP), Condition(Mode.REFUSE)]),
+)
+
+
+@pytest.mark.parametrize(("name", "options"), [one for one in EVERY_FAULT if one[0] not in ("kill", "pause")], ids=str)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_overlap_makes_a_proof_say_what_is_not_so(name: str, options: dict[str, Any], data: st.DataObject) -> None:
+    trial = Trial(name, replicas=3, **options)
+    links = all_links(trial.cluster.replicas)
+    board, network = trial.ground.links, trial.cluster.network
+    board.claim(2, {link: data.draw(CONDITIONS) for link in links})
+    trial.inject()
+    in_force = dict(network.real)
+    assert trial.prove().effective is not False
+    network.real.update({link: board.effective(link, without=1) for link in links})
+    assert trial.prove().effective is not True, "the fault does not bite, others only look like it"
+    trial.heal()
+    assert trial.prove_healed().effective is not False
+    network.real.update(in_force)
+    if name == "partition" and options.get("block") == "refuse":
+        assert trial.prove_healed().effective is not True, "nothing mends a refusal"
 
 
 def test_links_of_replicas_that_are_not_up_are_left_out() -> None:

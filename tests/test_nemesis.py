@@ -200,6 +200,25 @@ def test_an_injection_lasts_as_long_as_its_proof(tmp_path: Path) -> None:
     assert run.stop() == []
 
 
+def test_a_proof_is_tried_again_when_another_fault_no_longer_stands_in_its_way(tmp_path: Path) -> None:
+    cut = at(0.01, "partition", shape="halves")
+    run = Run(tmp_path, at(0, "pause", for_seconds=0.3, target="n1"), cut, replicas=2)
+    run.nemesis.start()
+    cut_off = run.wait_for("ok", "inject", 2)
+    assert cut_off["time"] > run.wait_for("invoke", "heal", 1)["time"] > cut_off["applied"]
+    assert run.stop() == []
+
+
+def test_a_healing_is_proved_when_all_others_are_healed_too(tmp_path: Path) -> None:
+    run = Run(
+        tmp_path, at(0, "reset", for_seconds=0.3, target="all"), at(0.01, "partition", shape="isolate", target="all")
+    )
+    run.nemesis.start()
+    run.wait_for("invoke", "heal", 1)
+    assert run.stop() == []
+    assert {kind for kind in run.kinds() if kind[1] == "heal"} >= {("ok", "heal", 1), ("ok", "heal", 2)}
+
+
 def test_a_healing_that_fails_is_told_and_made_up_for_at_the_end(tmp_path: Path) -> None:
     run = Run(tmp_path, at(0, "kill", for_seconds=0.01, target="n2"))
     run.cluster.silent.add("n2")
