@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.checkers.operations import Operation, from_intervals
 from harness.models.model import Model
@@ -154,3 +155,49 @@ def _happen(one: Operation, state: object) -> object:
     expected, new = one.value  # type: ignore[misc]
     one.result = state == expected
     return new if one.result else state
+
+
+def spoil(chance: random.Random, history: Sequence[Operation]) -> tuple[str, list[Operation]]:
+    """How, and a copy of a valid history of values written once that is certainly not valid any more.
+
+    `stale read`: an additional read at the end of an overwritten value. `value from nowhere`: a read of what nobody
+    wrote. `two cas`: two compare-and-sets from one value. `refused`: an additional cas at the end from the value that was
+    just read there, refused.
+    """
+    copies = [replace(one) for one in history]
+    end = max(max(one.began, one.ended or 0) for one in copies) + 10
+    how = chance.choice(["stale read", "value from nowhere", "two cas", "refused"])
+
+    def add(f: str, value: object, result: object, after: int) -> Operation:
+        one = operation(10_000 + after, f, value, result, end + after, end + after + 1)
+        one.began = one.index = end + after
+        one.ended = end + after + 1
+        copies.append(one)
+        return one
+
+    add("write", -1, None, 0)
+    if how == "stale read":
+        acknowledged = [one.value for one in copies if one.f == "write" and one.type == "ok" and one.value != -1]
+        add("read", None, chance.choice(acknowledged), 10)
+    elif how == "value from nowhere":
+        add("read", None, -99, 10)
+    elif how == "two cas":
+        add("cas", [-1, -2], True, 10)
+        add("cas", [-1, -3], True, 20)
+    else:
+        add("write", -2, None, 10)
+        add("read", None, -2, 20)
+        # Crashed operations might stand in between: so their values are settled first, by what was seen before.
+        copies[:] = [one for one in copies if one.type == "ok" or one.began > end or _is_seen(one, copies)]
+        add("cas", [-2, -3], False, 30)
+        add("read", None, -2, 40)
+    return how, copies
+
+
+def _is_seen(one: Operation, history: Sequence[Operation]) -> bool:
+    new = one.value if one.f == "write" else one.value[1] if one.f == "cas" else None  # type: ignore[index]
+    return any(
+        other.type == "ok"
+        and ((other.f == "read" and other.result == new) or (other.f == "cas" and other.value[0] == new))
+        for other in history
+    )

@@ -19,6 +19,7 @@ from harness.history import BadHistory, Event
 from harness.models import MODELS
 from harness.models.model import Model
 from harness.models.register import Register
+from harness.models.values import canonical
 from harness.spec import RunSpec
 from harness.workloads import WORKLOADS
 from node.registry import UnknownName
@@ -129,17 +130,24 @@ def _findings(broken: list[_Part], model: Model, limits: Limits, budget: Budget)
     others: list[Finding] = []
     for part in broken:
         own = Budget(Limits(seconds_each, limits.memory_mb, limits.cancelled))
-        stories: set[tuple[str, tuple[int, ...]]] = set()
+        stories: set[tuple[str, frozenset[object]]] = set()
         assert part.answer is not None
         for violation in violations(part.operations, model, part.answer, own, MOST_FINDINGS_OF_A_KEY):
             finding = _finding(part, model, violation)
-            told = (finding.anomaly, tuple(o["index"] for o in finding.operations if o["f"] != "read"))
+            told = (finding.anomaly, _gist(violation))
             if told not in stories:
                 (others if stories else firsts).append(finding)
                 stories.add(told)
     # What was acknowledged and is gone weighs most; then comes what happened first.
     found = firsts + others[: max(0, MOST_FINDINGS - len(firsts))]
     return sorted(found, key=lambda finding: (finding.anomaly != "lost write", finding.prefix_end or 0))
+
+
+def _gist(violation: Violation) -> frozenset[object]:
+    """What a violation is about: who wrote and what was read, not by whom. The same loss is seen by many."""
+    return frozenset(
+        canonical(operation.result) if operation.f == "read" else operation for operation in violation.operations
+    )
 
 
 def _finding(part: _Part, model: Model, violation: Violation) -> Finding:

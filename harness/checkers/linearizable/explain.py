@@ -6,7 +6,8 @@ invocation, one that had been there before the time at which it returned.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from harness.checkers.linearizable.blocks import observed, written
 from harness.checkers.linearizable.support import is_refusal, is_writer
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
+
+_NONE = object()
+"""No value: null is one."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,10 @@ def explain(proof: Sequence[Operation], history: Sequence[Operation], failed: Se
     that certainly did not happen.
     """
     teller = _Teller(proof, history, failed)
-    for attempt in (
-        teller.from_nowhere,
-        teller.from_the_future,
-        teller.wrongly_refused,
-        teller.two_from_one,
-        teller.reversed,
-    ):
+    attempts = [teller.from_nowhere, teller.from_the_future, teller.wrongly_refused]
+    if not teller.is_ambiguous():
+        attempts += [teller.two_from_one, teller.circle, teller.reversed]
+    for attempt in attempts:
         story = attempt()
         if story is not None:
             return story
@@ -51,7 +52,33 @@ class _Teller:
         for operation in self.proof:
             if is_writer(operation):
                 self.writer_of.setdefault(written(operation), operation)
-        self.observers = [o for o in self.proof if o.type == "ok" and not is_refusal(o) and observed(o)]
+        self.observers = [o for o in self.proof if observed(o) and not is_refusal(o) and self._shown_by(o) is not None]
+        """Whoever certainly saw a value: also a cas of unknown outcome, if what it wrote was seen."""
+
+    def _shown_by(self, operation: Operation, path: tuple[Operation, ...] = ()) -> Operation | None:
+        """The operation by whose return it is first known that this one happened: itself, or who saw what it wrote."""
+        known = [operation] if operation.type == "ok" else []
+        if operation.f == "cas" and operation not in path:
+            for other in self.proof:
+                if not is_refusal(other) and other is not operation and written(operation) in observed(other):
+                    shown_by = self._shown_by(other, (*path, operation))
+                    known += [] if shown_by is None else [shown_by]
+        return min(known, key=lambda o: o.ended or 0, default=None)
+
+    def _told(self, operation: Operation) -> str:
+        """`p7 read 17 (n3) at 1.000 s`; of a cas of unknown outcome, how it is known that it was carried out."""
+        shown_by = self._shown_by(operation)
+        if shown_by is None:
+            return saw(operation)
+        if shown_by is operation:
+            return f"{saw(operation)} at {returned(operation)}"
+        return f"{saw(operation)}, for {saw(shown_by)} at {returned(shown_by)}"
+
+    def is_ambiguous(self) -> bool:
+        """Whether some value that was seen can have come from more than one place: then who saw what proves less."""
+        places = Counter(written(operation) for operation in self.proof if is_writer(operation))
+        places[None] += 1
+        return any(places[value] > 1 for operation in self.observers for value in observed(operation))
 
     def from_nowhere(self) -> Story | None:
         ever_written = {written(operation) for operation in self.history if is_writer(operation)}
@@ -59,7 +86,7 @@ class _Teller:
             (value,) = observed(observer)
             if value is None or value in ever_written:
                 continue
-            said = f"{saw(observer)} at {returned(observer)}"
+            said = self._told(observer)
             for attempt in self.failed:
                 if is_writer(attempt) and written(attempt) == value:
                     sentence = f"{said}, but {what(attempt)} had been answered with a failure: it must never happen"
@@ -71,9 +98,12 @@ class _Teller:
         for observer in self.observers:
             (value,) = observed(observer)
             writers = [operation for operation in self.history if is_writer(operation) and written(operation) == value]
-            if value is not None and writers and all(_before(observer, writer) for writer in writers):
+            shown_by = self._shown_by(observer)
+            if value is None or not writers or shown_by is None:
+                continue
+            if all(_before(shown_by, writer) for writer in writers):
                 first = min(writers, key=lambda writer: writer.began)
-                sentence = f"{saw(observer)} by {returned(observer)}, but {what(first)} began only at {called(first)}"
+                sentence = f"{self._told(observer)}, but {what(first)} began only at {called(first)}"
                 return Story("value from the future", sentence)
         return None
 
@@ -85,8 +115,8 @@ class _Teller:
         writer = self.writer_of.get(expected)
         held = "was there from the beginning" if writer is None else f"had been put there by {what(writer)}"
         sentence = (
-            f"{who(refusal)} was told at {returned(refusal)} that its cas {_change(refusal)} found another value, "
-            f"but {show(refusal.value[0])} {held}, and nothing else can have been there all the time since {called(refusal)}"
+            f"{who(refusal)}'s cas {_change(refusal)}{_asked(refusal)} was refused, but {show(refusal.value[0])} {held}, "
+            f"and no other value can have been there between {called(refusal)} and {returned(refusal)}"
         )
         return Story("cas refused wrongly", sentence)
 
@@ -97,7 +127,7 @@ class _Teller:
                 continue
             (value,) = observed(operation)
             other = first_from.setdefault(value, operation)
-            if other is not operation and len(self._writers_in_history(value)) <= 1:
+            if other is not operation:
                 return Story(
                     "two CAS from one value",
                     f"{self._swapped(other)}, and {self._swapped(operation)}: both replaced "
@@ -105,12 +135,22 @@ class _Teller:
                 )
         return None
 
+    def circle(self) -> Story | None:
+        for operation in self.observers:
+            ring = [operation]
+            while (writer := self.writer_of.get(observed(ring[-1])[0])) is not None and writer.f == "cas":
+                if writer in ring:
+                    parts = " and ".join(self._told(one) for one in reversed(ring))
+                    return Story("cas in a circle", f"{parts}: each needs another of them to have come first")
+                ring.append(writer)
+        return None
+
     def _swapped(self, operation: Operation) -> str:
         """`p1's cas 3 -> 4 (n1) succeeded at 1.000 s`, or how it is known to have succeeded."""
         if operation.type == "ok":
             return f"{what(operation)} succeeded at {returned(operation)}"
-        seen = next((o for o in self.observers if observed(o)[0] == written(operation)), None)
-        proof = "" if seen is None else f", for {saw(seen)} at {returned(seen)}"
+        shown_by = self._shown_by(operation)
+        proof = "" if shown_by is None else f", for {saw(shown_by)} at {returned(shown_by)}"
         return f"{what(operation)} succeeded{proof}"
 
     def _writers_in_history(self, value: Hashable) -> list[Operation]:
@@ -120,75 +160,78 @@ class _Teller:
         """Somebody saw a value after another one had taken its place."""
         for late in sorted(self.observers, key=lambda operation: operation.began, reverse=True):
             (old,) = observed(late)
-            for new in self._values():
-                if new == old or new in self._line_behind(late):
+            for writer in reversed(self.proof):
+                if not is_writer(writer) or writer is late or written(writer) == old:
                     continue
-                there = [o for o in self._concerning(new) if _before(o, late)]
+                new = written(writer)
+                there = [o for o in (writer, *self._sights(new)) if o is not late and _before(o, late)]
                 if not there:
                     continue
-                if self._was_written_later(new, old):
-                    return self._came_back(late, old, new, there)
-                opposite = self._opposite(old, new)
+                line = self._line(old)
+                older = next((value for value in line if self._is_older_than(value, writer)), _NONE)
+                if older is _NONE:
+                    older = next((value for value in line[1:] if self._was_seen_before(value, writer)), _NONE)
+                if new not in line and older is not _NONE:
+                    return self._came_back(late, old, older, writer, there)
+                opposite = None if new in line else self._opposite(line, writer)
                 if opposite is not None:
                     return self._other_way_round(late, new, there, opposite)
         return None
 
-    def _values(self) -> Iterator[Hashable]:
-        """The values of the proof, the last one written first."""
-        for operation in reversed(self.proof):
-            if is_writer(operation):
-                yield written(operation)
-        yield None
+    def _sights(self, value: Hashable) -> list[Operation]:
+        return [o for o in self.observers if observed(o)[0] == value]
 
-    def _line_behind(self, operation: Operation) -> list[Hashable]:
-        """The value that a cas itself wrote: it is no witness against itself."""
-        return [written(operation)] if operation.f == "cas" else []
+    def _line(self, value: Hashable) -> list[Hashable]:
+        """The value and those that compare-and-sets turned into it: nothing else can have come in between."""
+        line = [value]
+        while (writer := self.writer_of.get(line[-1])) is not None and writer.f == "cas":
+            (source,) = observed(writer)
+            if source in line:
+                break
+            line.append(source)
+        return line
 
-    def _concerning(self, value: Hashable) -> list[Operation]:
-        """Who wrote the value and who saw it, in the proof; the writer first."""
-        writer = self.writer_of.get(value)
-        seen = [o for o in self.observers if observed(o)[0] == value]
-        return ([writer] if writer is not None else []) + seen
-
-    def _was_written_later(self, new: Hashable, old: Hashable) -> bool:
-        """Whether the writes alone tell that `new` took the place of `old`, or of something that did."""
-        writer, older = self.writer_of.get(new), self.writer_of.get(old)
-        if writer is None:
-            return False
-        if old is None or (older is not None and _before(older, writer)):
+    def _is_older_than(self, value: Hashable, writer: Operation) -> bool:
+        """Whether it is known that the value was there before the one of this writer, without asking who saw that one."""
+        older = self.writer_of.get(value)
+        if (value is None and older is None) or (older is not None and _before(older, writer)):
             return True
-        seen: set[Hashable] = set()
-        while writer is not None and writer.f == "cas" and new not in seen:
-            seen.add(new)
-            (new,) = observed(writer)
-            if new == old:
-                return True
-            writer = self.writer_of.get(new)
-        return False
+        return value in self._line(written(writer))[1:]
 
-    def _opposite(self, old: Hashable, new: Hashable) -> tuple[Operation, Operation] | None:
-        """Operations that show that `old` was there before `new` was."""
-        for first in reversed(self._concerning(old)):
-            for second in reversed(self._concerning(new)):
-                if _before(first, second):
-                    return first, second
+    def _was_seen_before(self, value: Hashable, writer: Operation) -> bool:
+        return any(_before(sight, writer) for sight in self._sights(value) if not is_writer(sight))
+
+    def _opposite(self, line: Sequence[Hashable], writer: Operation) -> tuple[Operation, Operation] | None:
+        """Operations that show that a value of the line was there before that of the writer was."""
+        for value in line:
+            older = self.writer_of.get(value)
+            for first in [*self._sights(value), *([] if older is None else [older])]:
+                for second in (*self._sights(written(writer)), writer):
+                    if _before(first, second):
+                        return first, second
         return None
 
-    def _came_back(self, late: Operation, old: Hashable, new: Hashable, there: list[Operation]) -> Story:
-        writer = self.writer_of[new]
+    def _came_back(
+        self, late: Operation, old: Hashable, older: Hashable, writer: Operation, there: list[Operation]
+    ) -> Story:
+        """`late` saw `old` (or what compare-and-sets made of `older`) although the writer's value had taken its place."""
+        new = written(writer)
         if there[0] is writer:
-            sentence = f"{saw(late)} at {called(late)}, but {what(writer)} had been acknowledged at {returned(writer)}"
+            sentence = f"{self._late(late)}, but {what(writer)} had been acknowledged at {returned(writer)}"
             seen = self._first_sight(new, late)
             if seen is not None:
                 sentence += f" and {_seen_by(seen)} at {returned(seen)}"
         else:
             sentence = (
-                f"{saw(late)} at {called(late)}, but {what(writer)} had taken effect before: {saw(there[0])} "
+                f"{self._late(late)}, but {what(writer)} had taken effect before: {saw(there[0])} "
                 f"at {returned(there[0])}"
             )
-        older = self.writer_of.get(old)
-        if older is not None and _before(older, writer) and not self._replaced(older, writer):
-            sentence += f", and {show(_value(late))} was older ({what(older)} was acknowledged at {returned(older)})"
+        elder = self.writer_of.get(older)
+        if older != old:
+            shown = "null" if elder is None else show(_written_value(elder))
+            sentence += f", and {show(_value(late))} came in the place of {shown}, which was older"
+        elif elder is not None and _before(elder, writer) and not self._replaced(elder, writer):
+            sentence += f", and {show(_value(late))} was older ({what(elder)} was acknowledged at {returned(elder)})"
         anomaly = self._name(late, old, new, writer)
         if anomaly == "lost write":
             sentence += f"; {show(_written_value(writer))} was never seen by anybody"
@@ -196,8 +239,15 @@ class _Teller:
             sentence += f"; {show(_written_value(writer))} was never seen again"
         return Story(anomaly, sentence)
 
-    def _replaced(self, older: Operation, writer: Operation) -> bool:
-        return writer.f == "cas" and observed(writer)[0] == written(older)
+    def _late(self, late: Operation) -> str:
+        """That it saw what it saw, with the time of its invocation."""
+        shown_by = self._shown_by(late)
+        if shown_by is late or shown_by is None:
+            return f"{saw(late)} at {called(late)}"
+        return f"{saw(late)} after {called(late)} ({saw(shown_by)})"
+
+    def _replaced(self, elder: Operation, writer: Operation) -> bool:
+        return writer.f == "cas" and observed(writer)[0] == written(elder)
 
     def _first_sight(self, value: Hashable, late: Operation) -> Operation | None:
         seen = [o for o in self.history if o.type == "ok" and o is not late and _sees(o, value) and _before(o, late)]
@@ -227,10 +277,14 @@ class _Teller:
     ) -> Story:
         first, second = opposite
         one = there[-1]
+        (old,) = observed(late)
+        mine = show(_value(late))
+        if old not in (*observed(first), *([written(first)] if is_writer(first) else [])):
+            mine += " (which came in the place of what was there then)"
         sentence = (
             f"{did(one)} by {returned(one)} and {did(late)} after {called(late)}, "
             f"but {did(first)} by {returned(first)} and {did(second)} after {called(second)}: "
-            f"{show(_value(late))} and {show(_about(one, new))} can't each have come first"
+            f"{mine} and {show(_about(one, new))} can't each have come first"
         )
         return Story("order reversed", sentence)
 

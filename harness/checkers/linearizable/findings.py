@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.checkers.linearizable.budget import Budget, Stopped
@@ -34,9 +34,11 @@ def violations(
 ) -> Iterator[Violation]:
     """The violations of a partition that is not linearizable, one after the other, the earliest first.
 
-    After each, its culprit is forgotten (what it saw, if it is pure; that it was completed, if it isn't), which leaves a
-    weaker history whose violations are all violations of the whole. Ends early, after at least one, if the budget is spent.
+    After each, its culprit is forgotten (all of it, if it is pure; when and on what it took effect, if it isn't), which
+    leaves a weaker history whose violations are all violations of the whole. Ends early, after at least one, if the
+    budget is spent.
     """
+    original = {operation.index: operation for operation in operations}
     rest = list(operations)
     for number in range(at_most):
         try:
@@ -44,7 +46,7 @@ def violations(
                 answer = decide(rest, model, budget)
             if answer.linearizable:
                 return
-            violation = _first(rest, model, answer, budget)
+            violation = _first(rest, original, model, answer, budget)
         except Stopped:
             if not number:
                 yield _rough(rest, answer)
@@ -54,7 +56,7 @@ def violations(
         if model.pure(rest[place]):
             del rest[place]
         else:
-            rest[place] = _unfinished(rest[place])
+            rest[place] = _forgotten(rest[place], model)
 
 
 def _rough(operations: Sequence[Operation], answer: Answer) -> Violation:
@@ -64,8 +66,13 @@ def _rough(operations: Sequence[Operation], answer: Answer) -> Violation:
     return Violation(culprit, proof, minimal=False)
 
 
-def _first(operations: Sequence[Operation], model: Model, answer: Answer, budget: Budget) -> Violation:
-    original = {operation.index: operation for operation in operations}
+def _first(
+    operations: Sequence[Operation],
+    original: Mapping[int, Operation],
+    model: Model,
+    answer: Answer,
+    budget: Budget,
+) -> Violation:
     end, answer = _shortest_prefix(operations, model, answer, budget)
     culprit = next(operation for operation in operations if operation.ended == end)
     prefix = until(operations, end, model)
@@ -86,6 +93,14 @@ def until(operations: Sequence[Operation], end: int, model: Model) -> list[Opera
         if not model.pure(unfinished):
             known.append(unfinished)
     return known
+
+
+def _forgotten(operation: Operation, model: Model) -> Operation:
+    """Whatever it was that didn't fit: it may have happened later, or never; and a cas, on any value."""
+    unfinished = _unfinished(operation)
+    if isinstance(model, Register) and operation.f == "cas":
+        return replace(unfinished, f="write", value=operation.value[1])
+    return unfinished
 
 
 def _unfinished(operation: Operation) -> Operation:

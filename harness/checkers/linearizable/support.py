@@ -24,7 +24,10 @@ def is_refusal(operation: Operation) -> bool:
 
 
 def is_writer(operation: Operation) -> bool:
-    return operation.f == "write" or (operation.f == "cas" and not is_refusal(operation))
+    """Whether the register may hold another value after it than before."""
+    if operation.f != "cas":
+        return operation.f == "write"
+    return not is_refusal(operation) and observed(operation)[0] != written(operation)
 
 
 class Support:

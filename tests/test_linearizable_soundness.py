@@ -1,0 +1,125 @@
+"""The algorithms against brute force, and against each other."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from harness.checkers.checker import Limits
+from harness.checkers.linearizable import near_linear
+from harness.checkers.linearizable.budget import Budget
+from harness.checkers.linearizable.decide import decide
+from harness.checkers.linearizable.search import Progress, search
+from harness.checkers.operations import Operation
+from harness.models.register import Register
+from tests.support.brute import (
+    linearizable,
+    random_register_history,
+    simulated_register_history,
+    spoil,
+)
+
+MODEL = Register()
+
+
+def budget() -> Budget:
+    return Budget(Limits(time_seconds=60, memory_mb=512))
+
+
+def searched(history: list[Operation]) -> bool:
+    return search(history, MODEL, budget(), Progress()) is None
+
+
+def told(history: list[Operation]) -> str:
+    return "\n".join(str(one) for one in history)
+
+
+def compare_with_brute_force(seed: int, histories: int) -> Counter[tuple[str, bool, bool | None]]:
+    chance = random.Random(seed)
+    outcomes: Counter[tuple[str, bool, bool | None]] = Counter()
+    for number in range(histories):
+        values = chance.choice(["unique", "unique", "few"])
+        crashed, cas = chance.choice([0, 0.2, 0.5]), chance.choice([0, 0.2, 0.5])
+        history = random_register_history(chance, chance.randint(1, 8), values, crashed, cas)
+        where = f"seed {seed}, history {number}:\n{told(history)}"
+        truth = linearizable(history, MODEL)
+        assert searched(history) is truth, where
+        decision = near_linear.decide(history, None, budget())
+        assert decision.linearizable in (truth, None), f"{decision.why}, {where}"
+        assert decide(history, MODEL, budget()).linearizable is truth, where
+        if decision.linearizable is False:
+            assert not linearizable(decision.proof, MODEL), f"{decision.why}: the proof proves nothing, {where}"
+        outcomes[values, truth, decision.linearizable] += 1
+    return outcomes
+
+
+def test_small_histories_agree_with_brute_force() -> None:
+    outcomes = compare_with_brute_force(seed=20, histories=6000)
+    # The histories must be worth something: both verdicts, of both kinds of values, decided by the fast algorithm.
+    for values in ("unique", "few"):
+        for truth in (True, False):
+            assert outcomes[values, truth, truth] > 100, outcomes
+    unique = sum(count for (values, _, _), count in outcomes.items() if values == "unique")
+    undecided = outcomes["unique", True, None] + outcomes["unique", False, None]
+    assert undecided < unique / 200, outcomes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_many_small_histories_agree_with_brute_force(seed: int) -> None:
+    compare_with_brute_force(seed, 20_000)
+
+
+@pytest.mark.parametrize("operations", [1, 2, 3])
+def test_tiny_histories_of_few_values(operations: int) -> None:
+    chance = random.Random(operations)
+    for _ in range(400):
+        history = random_register_history(chance, operations, "few", crashed=0.3, cas=0.4)
+        assert searched(history) is linearizable(history, MODEL), told(history)
+
+
+def test_large_valid_histories_are_valid_and_spoiled_ones_are_not() -> None:
+    seed = 7
+    chance = random.Random(seed)
+    caught: Counter[str] = Counter()
+    for number in range(60):
+        processes, crashed = chance.choice([3, 5, 10]), chance.choice([0, 0.01, 0.05])
+        history = simulated_register_history(chance, 300, processes, crashed)
+        where = f"seed {seed}, history {number}"
+        decision = near_linear.decide(history, None, budget())
+        assert decision.linearizable is True, f"{decision.why}, {where}"
+        how, spoiled = spoil(chance, history)
+        assert decide(spoiled, MODEL, budget()).linearizable is False, f"{how}, {where}"
+        caught[how] += 1
+    assert len(caught) == 4, caught
+
+
+def test_the_fast_algorithm_agrees_with_the_search_on_larger_histories() -> None:
+    seed = 8
+    chance = random.Random(seed)
+    for number in range(40):
+        history = simulated_register_history(chance, 120, chance.choice([2, 3, 4]), 0.01)
+        if number % 2:
+            history = spoil(chance, history)[1]
+        fast = near_linear.decide(history, None, budget()).linearizable
+        assert fast is searched(history), f"seed {seed}, history {number}"
+
+
+def test_hundreds_of_crashed_operations_among_thousands_are_decided_without_a_search() -> None:
+    seed = 9
+    chance = random.Random(seed)
+    for processes in (10, 20):
+        history = simulated_register_history(chance, 5000, processes, 0.06)
+        assert sum(one.type == "info" for one in history) > 200
+        assert near_linear.decide(history, None, budget()).linearizable is True, f"seed {seed}"
+        assert near_linear.decide(spoil(chance, history)[1], None, budget()).linearizable is False, f"seed {seed}"
+
+
+def test_few_values_with_busy_clients_are_searched() -> None:
+    seed = 10
+    chance = random.Random(seed)
+    for processes in (3, 5):
+        history = simulated_register_history(chance, 300, processes, 0.01, values=5)
+        assert decide(history, MODEL, budget()).linearizable, f"seed {seed}"
