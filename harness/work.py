@@ -27,7 +27,7 @@ from harness.workloads.workload import Workload
 
 _log = logging.getLogger(__name__)
 
-_TICK_SECONDS = 0.2
+_TICK_SECONDS = 0.1
 _HEALING_SECONDS = 30.0
 
 

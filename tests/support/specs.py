@@ -17,6 +17,7 @@ def spec_of(**changes: Any) -> RunSpec:
         "protocol": {"name": "multi-paxos"},
         "machine": "kv",
         "workload": {"name": "register"},
+        "clients": {"processes": 6, "rate_per_second": 300},
         "duration_seconds": 0.3,
         "recovery_seconds": 5.0,
         "minimum_operations": 10,
