@@ -130,11 +130,11 @@ def _findings(broken: list[_Part], model: Model, limits: Limits, budget: Budget)
     others: list[Finding] = []
     for part in broken:
         own = Budget(Limits(seconds_each, limits.memory_mb, limits.cancelled))
-        stories: set[tuple[str, frozenset[object]]] = set()
+        stories: set[frozenset[object]] = set()
         assert part.answer is not None
         for violation in violations(part.operations, model, part.answer, own, MOST_FINDINGS_OF_A_KEY):
             finding = _finding(part, model, violation)
-            told = (finding.anomaly, _gist(violation))
+            told = _gist(violation)
             if told not in stories:
                 (others if stories else firsts).append(finding)
                 stories.add(told)

@@ -254,6 +254,16 @@ class _Sweep:
         if not following:
             self._refute(refusal)
         self._go_on(following, "nothing was found to stand between a refused cas and the block of its own value")
+        self._forget_used()
+
+    def _forget_used(self) -> None:
+        """Where only one path is left, what it used is gone for good: so that nobody looks through it again and again."""
+        (path, *others) = self.paths
+        if path.used and not others:
+            for block in path.used:
+                spare = self.spare_writes if not block.is_cas else self.spare_cas[self.blocks.of_value[block.source]]
+                spare.remove(block)
+            self.paths = [replace(path, used=frozenset())]
 
     def _go_on(self, paths: list[_Path], otherwise: str) -> None:
         if not paths:
