@@ -7,6 +7,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from harness.report import write_report
 from harness.report.data import page_data, script_json
 from harness.report.episodes import read_episodes, read_notes, read_roles
 from harness.report.folder import LOG_LINES, read_run
-from harness.report.operations import read_operations
-from harness.report.picture import read_findings
+from harness.report.operations import Operation, read_operations
+from harness.report.picture import draw, read_findings
 from tests.support.sample_run import KINDS, NASTY, SampleRun, some_faults
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -292,6 +293,60 @@ def test_a_picture_keeps_labels_apart_and_inside(violation: Path) -> None:
     for lane in finding.picture.lanes:
         for row in lane.rows:
             assert all(0 <= bar.left <= bar.left + bar.width <= 100.001 for bar in row)
+
+
+def operation(process: str, call_ms: float, took_ms: float | None, outcome: str = "ok", value: str = "1") -> Operation:
+    call = int(call_ms * 1e6)
+    returned = None if took_ms is None else call + int(took_ms * 1e6)
+    return Operation(process, "write", "k", outcome, call, returned, value, None, None, "n1", None)
+
+
+def test_a_long_quiet_stretch_between_operations_becomes_a_break() -> None:
+    proof = [operation("1", 1000, 5), operation("2", 1020, 8), operation("3", 21_000, 6)]
+    picture = draw(proof, [], [])
+    (gap,) = picture.gaps
+    assert gap.label == "20 s"
+    bars = [bar for lane in picture.lanes for row in lane.rows for bar in row]
+    assert all(bar.width > 3 for bar in bars), "milliseconds can be seen although seconds lie between"
+    assert bars[0].left < bars[1].left < gap.left < gap.left + gap.width < bars[2].left
+    places = [place for place, _ in picture.ticks]
+    assert places == sorted(places)
+    assert any(name.startswith("21.0") for _, name in picture.ticks)
+
+
+def test_operations_close_to_one_another_need_no_break() -> None:
+    picture = draw([operation("1", 1000, 50), operation("2", 1200, 60), operation("1", 1100, 10)], [], [])
+    assert picture.gaps == []
+    assert [lane.label for lane in picture.lanes] == ["process 1", "process 2"]
+
+
+def test_an_unknown_outcome_stays_open_to_the_end_of_the_picture() -> None:
+    picture = draw(
+        [operation("1", 1000, 2000, "info"), operation("2", 1500, 5), operation("3", 1510, None, "info")], [], []
+    )
+    bars = {lane.label: lane.rows[0][0] for lane in picture.lanes}
+    assert bars["process 1"].open and bars["process 1"].left + bars["process 1"].width == pytest.approx(100)
+    assert bars["process 3"].open and not bars["process 2"].open
+
+
+def test_any_proof_can_be_drawn() -> None:
+    random = Random(seed := 20261121)
+    for _ in range(300):
+        proof = [
+            operation(
+                str(random.randrange(4)),
+                10 ** random.uniform(0, 5),
+                random.choice([None, 0, 10 ** random.uniform(-3, 4)]),
+                random.choice(["ok", "info", "fail"]),
+                "x" * random.choice([1, 8, 200]),
+            )
+            for _ in range(random.randint(1, 8))
+        ]
+        picture = draw(proof, proof[:2], [])
+        for row in (row for lane in picture.lanes for row in lane.rows):
+            assert all(bar.left >= 0 and bar.width >= 0 and bar.left + bar.width <= 100.01 for bar in row), seed
+        labels = sum(bool(bar.label) for lane in picture.lanes for row in lane.rows for bar in row)
+        assert labels == len(proof), seed
 
 
 junk = st.recursive(

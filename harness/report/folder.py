@@ -128,7 +128,7 @@ def _read_logs(path: Path, problems: list[str]) -> dict[str, str]:
 
 def _by_number(file: Path) -> tuple[int, str]:
     digits = file.stem.lstrip("n")
-    return (int(digits) if digits.isdecimal() else 0, file.stem)
+    return (int(digits) if digits.isdecimal() else 10**9, file.stem)
 
 
 def _tail(file: Path) -> str:

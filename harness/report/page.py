@@ -21,7 +21,7 @@ from harness.report.summary import (
     statistics,
     summarize,
 )
-from harness.report.text import number, plain_text, whole
+from harness.report.text import named, number, options, plain_text, whole
 
 _MOST_FINDINGS = 50
 """Shown; the head tells how many there are in all."""
@@ -58,6 +58,7 @@ def report_page(run: RunFolder) -> tuple[str, Summary]:
         data=script_json(data),
         run=summary,
         figures=_figures(summary),
+        ingredients=_ingredients({**run.spec, **run.results}),
         warnings=_warnings(run, summary),
         findings=findings,
         episodes=episodes,
@@ -119,6 +120,21 @@ def _figures(run: Summary) -> list[_Figure]:
             "Cluster", run.cluster if run.replicas is None else f"{run.cluster} × {run.replicas}", "kind × replicas"
         ),
     ]
+
+
+def _ingredients(known: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What the run was made of: the kind of thing, its name, its options."""
+    found = []
+    for title, field in (
+        ("Protocol", "protocol"),
+        ("Machine", "machine"),
+        ("Workload", "workload"),
+        ("Faults", "nemesis"),
+    ):
+        thing = known.get(field)
+        name = thing.get("name") if isinstance(thing, dict) else thing
+        found.append((title, named(name), options(thing)))
+    return found
 
 
 def _warnings(run: RunFolder, summary: Summary) -> list[str]:

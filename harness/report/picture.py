@@ -6,8 +6,10 @@ selected and printed, and follows the width and the colours of the page.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from harness.report.episodes import Episode, by_number
@@ -21,6 +23,10 @@ _NARROWEST_TRACK = 620
 """The page keeps a picture at least this wide (pixels), so labels that don't touch there never do."""
 
 _FAULT_LETTERS = 46
+_BREAK_FACTOR = 5
+_BREAK_WIDTH = 7.0
+_LEAST_SHARE = 0.12
+_LEAST_TICK = 9.0
 
 _LETTER = 7.4
 """The width of a letter of a label in pixels, and a little more."""
@@ -60,11 +66,21 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A break of the time axis, and how long it is."""
+
+    left: float
+    width: float
+    label: str
+
+
+@dataclass(frozen=True)
 class Picture:
     """The lanes of faults come first."""
 
     lanes: list[Lane]
     bands: list[Band]
+    gaps: list[Gap]
     ticks: list[tuple[float, str]]
 
 
@@ -123,16 +139,13 @@ def _view(
         prefix_end=prefix_end,
         began=began,
         ended=ended,
-        picture=draw(proof, around, episodes, began, ended) if proof else None,
+        picture=draw(proof, around, episodes) if proof else None,
     )
 
 
-def draw(
-    proof: Sequence[Operation], around: Sequence[Operation], episodes: Sequence[Episode], began: int, ended: int
-) -> Picture:
+def draw(proof: Sequence[Operation], around: Sequence[Operation], episodes: Sequence[Episode]) -> Picture:
     """The picture of `proof`, with those of `around` that fall into the same time in grey."""
-    margin = max((ended - began) * 0.06, 200_000)
-    scale = _Scale(began - margin, ended + margin)
+    scale = _Scale(proof)
     proving = {(operation.process, operation.call) for operation in proof}
     others = [
         operation
@@ -152,7 +165,7 @@ def draw(
         Lane(f"process {process}", "other", [[_bar(scale, operation) for operation in _of(process, others)]])
         for process in strangers[:_MOST_OTHER_LANES]
     ]
-    return Picture(lanes, bands, scale.ticks())
+    return Picture(lanes, bands, scale.gaps(), scale.ticks())
 
 
 def _of(process: str, operations: Sequence[Operation]) -> list[Operation]:
@@ -174,31 +187,101 @@ def _fault_bar(band: Band) -> Bar:
 
 
 class _Scale:
-    """From nanoseconds to percent of the width."""
+    """From nanoseconds to percent of the width.
 
-    def __init__(self, began: float, ended: float) -> None:
-        self.began, self.ended = began, ended
+    Proof often needs operations that are milliseconds long and many seconds apart. Quiet stretches between them that would
+    leave no room for anything else are drawn as narrow breaks; everywhere else time runs evenly.
+    """
+
+    def __init__(self, proof: Sequence[Operation]) -> None:
+        busy = _merge([(operation.call, _end(operation) or operation.call) for operation in proof])
+        groups = _merge(busy, _longest_even_gap(busy))
+        even = sum(ended - began for began, ended in groups)
+        margin = max(even * 0.08, 200_000)
+        self.stretches = [(began - margin, ended + margin) for began, ended in groups]
+        self.breaks = [(earlier[1], later[0]) for earlier, later in pairwise(self.stretches)]
+        self.began, self.ended = self.stretches[0][0], self.stretches[-1][1]
+        self._time, self._place = self._knots()
+
+    def _knots(self) -> tuple[list[float], list[float]]:
+        """Moments and their places; time runs evenly between two of them."""
+        even = sum(ended - began for began, ended in self.stretches)
+        # Every stretch gets its part of the width, but never so little that nothing can be seen in it.
+        shares = [max((ended - began) / even, _LEAST_SHARE) for began, ended in self.stretches]
+        unit = (100 - _BREAK_WIDTH * len(self.breaks)) / sum(shares)
+        times: list[float] = []
+        places: list[float] = []
+        place = 0.0
+        for (began, ended), share in zip(self.stretches, shares, strict=True):
+            times += [began, ended]
+            places += [place, place + share * unit]
+            place += share * unit + _BREAK_WIDTH
+        return times, places
 
     def percent(self, time: float) -> float:
-        place = (time - self.began) / (self.ended - self.began) * 100
-        return round(min(100.0, max(0.0, place)), 3)
+        if time <= self.began or time >= self.ended:
+            return 0.0 if time <= self.began else 100.0
+        after = bisect_right(self._time, time)
+        (t0, t1), (p0, p1) = self._time[after - 1 : after + 1], self._place[after - 1 : after + 1]
+        return round(p0 + (time - t0) / (t1 - t0) * (p1 - p0), 3)
 
     def shows(self, began: int, ended: int | None) -> bool:
-        return began <= self.ended and (ended is None or ended >= self.began)
+        """Whether any of it falls into what is shown evenly."""
+        return any(
+            began <= stretch_end and (ended is None or ended >= stretch_began)
+            for stretch_began, stretch_end in self.stretches
+        )
 
     def span(self, began: int, ended: int | None) -> tuple[float, float]:
         left = self.percent(began)
         return left, round((100.0 if ended is None else self.percent(ended)) - left, 3)
 
-    def ticks(self) -> list[tuple[float, str]]:
-        """Some five round moments with their names."""
-        step = _round_step((self.ended - self.began) / 5)
-        decimals = max(0, len(str(10**9 // step)) - 1) if step < 10**9 else 0
-        first = -(-int(self.began) // step) * step
+    def gaps(self) -> list[Gap]:
+        """The breaks, with how much time each of them leaves out."""
         return [
-            (self.percent(time), f"{time / 1e9:.{decimals}f} s")
-            for time in range(max(0, first), int(self.ended) + 1, step)
+            Gap(
+                self.percent(began),
+                round(self.percent(ended) - self.percent(began), 3),
+                f"{(ended - began) / 1e9:.3g} s",
+            )
+            for began, ended in self.breaks
         ]
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Some round moments with their names, not too close to one another."""
+        step = _round_step(sum(ended - began for began, ended in self.stretches) / 6)
+        decimals = max(0, len(str(10**9 // step)) - 1) if step < 10**9 else 0
+        ticks: list[tuple[float, str]] = []
+        for began, ended in self.stretches:
+            times = range(max(0, -(-int(began) // step) * step), int(ended) + 1, step)
+            for time in times or [int((began + ended) / 2)]:
+                place = self.percent(time)
+                if not ticks or place - ticks[-1][0] > _LEAST_TICK:
+                    ticks.append((place, f"{time / 1e9:.{max(decimals, 0 if times else 3)}f} s"))
+        return ticks
+
+
+def _merge(spans: Sequence[tuple[float, float]], gap: float = 0) -> list[tuple[float, float]]:
+    """The spans in order, run together where no more than `gap` lies between them."""
+    merged: list[tuple[float, float]] = []
+    for began, ended in sorted(spans):
+        if merged and began - merged[-1][1] <= gap:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], ended))
+        else:
+            merged.append((began, ended))
+    return merged
+
+
+def _longest_even_gap(busy: Sequence[tuple[float, float]]) -> float:
+    """The longest gap between the spans that is no break: a few times as long as all that is drawn evenly without it."""
+    even = sum(ended - began for began, ended in busy) + 200_000
+    longest = 0.0
+    for gap in sorted(later[0] - earlier[1] for earlier, later in pairwise(busy)):
+        if gap > even * _BREAK_FACTOR:
+            break
+        even += gap
+        longest = gap
+    return longest
 
 
 def _round_step(least: float) -> int:

@@ -64,11 +64,10 @@ def _environment() -> Environment:
         count=text.count,
         figure=text.figure,
         moment=text.moment,
-        named=text.named,
         percent=text.percent,
         plain=text.plain_text,
         seconds=text.seconds,
-        value=text.value_text,
+        when=text.when,
     )
     environment.globals["took"] = text.took
     return environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from datetime import datetime
 from typing import Any
 
 # Control characters and those that reorder or hide text around them: shown, never obeyed.
@@ -105,12 +106,26 @@ def percent(fraction: Any) -> str:
     return f"{shown.removesuffix('.0')} %"
 
 
+def when(text: str) -> str:
+    """A date and time in ISO 8601, as people write it: `2026-01-31 09:30:00 UTC`; anything else as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname() or ''}".rstrip()
+
+
+def options(value: Any) -> str:
+    """The options of something named: `acknowledge=none, ship_seconds=0.1`; empty if it has none."""
+    found = value.get("options") if isinstance(value, dict) else None
+    if not isinstance(found, dict):
+        return ""
+    return ", ".join(f"{option}={plain_text(setting)}" for option, setting in found.items())
+
+
 def named(value: Any) -> str:
     """Something by name, with its options if it has any: `primary-backup(acknowledge=none)`."""
     if isinstance(value, dict):
-        options = value.get("options")
-        name = plain_text(value.get("name", "–"))
-        if isinstance(options, dict) and options:
-            return f"{name}({', '.join(f'{option}={plain_text(setting)}' for option, setting in options.items())})"
-        return name
+        name, its = plain_text(value.get("name", "–")), options(value)
+        return f"{name}({its})" if its else name
     return "–" if value is None else plain_text(value)
