@@ -87,8 +87,11 @@ def _conclude(out: Console, specs: Sequence[RunSpec], finished: Sequence[Mapping
     if not finished:
         return
     print_summary(out, finished)
-    index = write_index(results / specs[0].campaign)
-    out.print(f"\nAll runs of this campaign: {index}", markup=False, soft_wrap=True)
+    try:
+        index = write_index(results / specs[0].campaign)
+        out.print(f"\nAll runs of this campaign: {index}", markup=False, soft_wrap=True)
+    except Exception as error:  # the verdicts stand, whatever becomes of their list
+        out.print(f"\nThe list of all runs could not be written: {type(error).__name__}: {error}", markup=False)
     out.print(f"In a browser: rashomon serve {results}", markup=False, soft_wrap=True)
 
 
