@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -16,7 +17,8 @@ class Clients:
 
     The rules are those of the harness: an operation is sent up to `attempts` times with the same id; it counts as
     failed only if every attempt certainly failed; a client whose operation is unknown is retired for a new one. With
-    `homes` each client stays with one replica, else it goes where it is sent, or to the next.
+    `homes` each client stays with one replica, else it goes where it is sent, or to the next. `echoes` is the share of
+    requests of which a second copy reaches some replica up to a second later.
     """
 
     def __init__(
@@ -28,12 +30,14 @@ class Clients:
         patience_seconds: float = 0.8,
         attempts: int = 3,
         homes: Sequence[str] | None = None,
+        echoes: float = 0.0,
     ) -> None:
         self.net = net
         self.keys = keys
         self.pause_seconds = pause_seconds
         self.patience_seconds = patience_seconds
         self.attempts = attempts
+        self.echoes = echoes
         self.pinned = homes is not None
         self.random = random.Random(f"clients/{net.seed}")
         self.told: list[Told] = []
@@ -98,7 +102,14 @@ class _Client:
                 self.attempt += 1
                 self._hear(outcome)
 
-        self.net.ask(self.target, self.name, self.sequence, told.f, told.key, told.value, on_outcome=hear)
+        sequence = self.sequence
+        self.net.ask(self.target, self.name, sequence, told.f, told.key, told.value, on_outcome=hear)
+        chance = self.clients.random
+        if chance.random() < self.clients.echoes:
+            self.in_doubt = True  # nobody waits for what comes of the copy
+            elsewhere = chance.choice(self.net.replicas)
+            echo = functools.partial(self.net.ask, elsewhere, self.name, sequence, told.f, told.key, told.value)
+            self.net.after(chance.uniform(0.0, 1.0), echo)
         self.net.after(self.clients.patience_seconds, lambda: hear(Outcome.info("no answer in time")))
 
     def _hear(self, outcome: Outcome) -> None:

@@ -185,8 +185,10 @@ class Host(Io):
             self._release(self.net.random.randrange(len(self.output) + 1))
             self.net.kill(self.id)
             return
+        incarnation = self.incarnation
         self._release(len(self.output))
-        self._catch_up()
+        if self.incarnation == incarnation:  # nobody killed it while its output left
+            self._catch_up()
 
     def _catch_up(self) -> None:
         """Everything that waited is handled, and synced as one: a group commit."""
@@ -212,8 +214,10 @@ class Host(Io):
 
     def _release(self, count: int) -> None:
         leaving, self.output = self.output[:count], []
+        incarnation = self.incarnation
         for leave in leaving:
-            leave()
+            if self.incarnation == incarnation:
+                leave()
 
 
 class FakeNetwork:
@@ -238,7 +242,7 @@ class FakeNetwork:
         self.spies: list[Callable[[str, str, Message], None]] = []
         """Told of every message that leaves a replica, after its records are durable."""
         self.cuts: set[tuple[str, str]] = set()
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._unique = itertools.count()
         self._answers: dict[int, Answer] = {}
         names = tuple(f"n{number}" for number in range(1, replicas + 1))
@@ -251,7 +255,7 @@ class FakeNetwork:
     def unique(self) -> int:
         return next(self._unique)
 
-    def after(self, seconds: float, event: Callable[[], None]) -> None:
+    def after(self, seconds: float, event: Callable[[], object]) -> None:
         heapq.heappush(self._events, (self.now + seconds, self.unique(), event))
 
     def run(self, seconds: float) -> None:
