@@ -30,9 +30,6 @@ from faults.cluster import (
 )
 from faults.fault import Ground
 
-HOP_SECONDS = 0.001
-"""What a ping takes on a link that is clear."""
-
 PING_BYTES = 190
 """A request and its answer."""
 
@@ -85,6 +82,8 @@ class FakeCluster:
         self.deeds: list[str] = []
         """`kill n1`, `restart n1`, `pause n2`, `resume n2`: what was really done, in order."""
         self.pings: list[Link] = []
+        self.hop_seconds = 0.001
+        """What a ping takes on a link that is clear."""
         self._lock = threading.Lock()
 
     def state(self, replica: str) -> ReplicaState:
@@ -104,14 +103,14 @@ class FakeCluster:
             return Ping(link, "unprobed", 0.0, f"{link.source} is {self.states[link.source]}")
         condition = self.network.real[link]
         if condition.mode is Mode.REFUSE:
-            return Ping(link, "refused", HOP_SECONDS)
+            return Ping(link, "refused", self.hop_seconds)
         if condition.mode is Mode.RESET:
-            return Ping(link, "closed", HOP_SECONDS)
+            return Ping(link, "closed", self.hop_seconds)
         if condition.mode is Mode.DROP or self.states[link.target] == "paused":
             return Ping(link, "timeout", timeout_seconds)
         if self.states[link.target] == "down":
-            return Ping(link, "closed", HOP_SECONDS)
-        seconds = HOP_SECONDS + condition.latency_ms / 1000 * (2 if condition.streams == "both" else 1)
+            return Ping(link, "closed", self.hop_seconds)
+        seconds = self.hop_seconds + condition.latency_ms / 1000 * (2 if condition.streams == "both" else 1)
         if condition.mode is Mode.SLOW:
             seconds += PING_BYTES / condition.rate_bytes_per_second
         return Ping(link, "ok", seconds) if seconds < timeout_seconds else Ping(link, "timeout", timeout_seconds)
