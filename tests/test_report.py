@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.report import write_report
 from harness.report.data import page_data, script_json
-from harness.report.episodes import read_episodes, read_notes, read_roles
+from harness.report.episodes import Episode, read_episodes, read_notes, read_roles
 from harness.report.folder import LOG_LINES, read_run
 from harness.report.operations import Operation, read_operations
 from harness.report.picture import draw, read_findings
@@ -314,10 +314,26 @@ def test_a_long_quiet_stretch_between_operations_becomes_a_break() -> None:
     assert any(name.startswith("21.0") for _, name in picture.ticks)
 
 
+def test_a_fault_within_a_break_is_shown() -> None:
+    proof = [operation("1", 1000, 5), operation("3", 21_000, 6)]
+    inside = Episode(1, "kill", 5_000_000_000, 7_000_000_000, "kill n1")
+    outside = Episode(2, "pause", 30_000_000_000, 31_000_000_000)
+    picture = draw(proof, [], [inside, outside])
+    assert [band.title for band in picture.bands] == ["#1 kill: kill n1"]
+    assert picture.gaps[0].left < picture.bands[0].left < picture.gaps[0].left + picture.gaps[0].width
+
+
 def test_operations_close_to_one_another_need_no_break() -> None:
     picture = draw([operation("1", 1000, 50), operation("2", 1200, 60), operation("1", 1100, 10)], [], [])
     assert picture.gaps == []
     assert [lane.label for lane in picture.lanes] == ["process 1", "process 2"]
+
+
+@pytest.mark.parametrize("span_ms", [0.02, 1, 37, 600, 900, 4_000, 70_000])
+def test_moments_of_a_picture_have_names_of_their_own(span_ms: float) -> None:
+    names = [name for _, name in draw([operation("1", 2000, span_ms)], [], []).ticks]
+    assert len(names) > 1
+    assert len(set(names)) == len(names), names
 
 
 def test_an_unknown_outcome_stays_open_to_the_end_of_the_picture() -> None:

@@ -19,6 +19,7 @@ from harness.report.text import moment, plain_text, took, whole
 
 _MOST_AROUND = 80
 _MOST_OTHER_LANES = 4
+_MOST_FAULTS = 8
 _NARROWEST_TRACK = 620
 """The page keeps a picture at least this wide (pixels), so labels that don't touch there never do."""
 
@@ -152,9 +153,17 @@ def draw(proof: Sequence[Operation], around: Sequence[Operation], episodes: Sequ
         for operation in around
         if (operation.process, operation.call) not in proving and scale.shows(operation.call, _end(operation))
     ][:_MOST_AROUND]
-    faults = [episode for episode in episodes if scale.shows(episode.began, episode.ended)]
-    bands = [Band(*scale.span(episode.began, episode.ended), _fault_label(episode)) for episode in faults]
-    lanes = [Lane("faults", "faults", _rows(_fault_bar(band) for band in bands))] if bands else []
+    # Also those that fall into a break: what happened there is often the cause.
+    faults = [
+        episode
+        for episode in episodes
+        if episode.began < scale.ended and (episode.ended is None or episode.ended > scale.began)
+    ]
+    bands = [
+        Band(*scale.span(episode.began, episode.ended), _fault_label(episode)) for episode in faults[:_MOST_FAULTS]
+    ]
+    title = "faults" if len(bands) == len(faults) else f"{len(bands)} of {len(faults)} faults"
+    lanes = [Lane(title, "faults", _rows(_fault_bar(band) for band in bands))] if bands else []
     processes = list(dict.fromkeys(operation.process for operation in proof))
     for process in processes:
         rows = _rows(_bar(scale, operation, operation.label) for operation in _of(process, proof))
@@ -226,7 +235,7 @@ class _Scale:
         return round(p0 + (time - t0) / (t1 - t0) * (p1 - p0), 3)
 
     def shows(self, began: int, ended: int | None) -> bool:
-        """Whether any of it falls into what is shown evenly."""
+        """Whether any of it falls into what is drawn evenly."""
         return any(
             began <= stretch_end and (ended is None or ended >= stretch_began)
             for stretch_began, stretch_end in self.stretches
@@ -250,7 +259,7 @@ class _Scale:
     def ticks(self) -> list[tuple[float, str]]:
         """Some round moments with their names, not too close to one another."""
         step = _round_step(sum(ended - began for began, ended in self.stretches) / 6)
-        decimals = max(0, len(str(10**9 // step)) - 1) if step < 10**9 else 0
+        decimals = next(places for places in range(10) if step * 10**places % 10**9 == 0)
         ticks: list[tuple[float, str]] = []
         for began, ended in self.stretches:
             times = range(max(0, -(-int(began) // step) * step), int(ended) + 1, step)
