@@ -139,7 +139,7 @@ class Latency(LinkFault):
 
 class SlowOptions(LinkFaultOptions):
     rate_bytes_per_second: int = Field(
-        default=4_000, ge=1_000, multiple_of=1_000, description="how much passes, in whole thousands"
+        default=2_000, ge=1_000, multiple_of=1_000, description="how much passes, in whole thousands"
     )
 
 

@@ -381,7 +381,7 @@ def test_descriptions_are_for_people() -> None:
         return Trial(name, **options).inject().description
 
     assert described("latency", target="n2") == "100 ms +- 50 ms on 8 links of n2"
-    assert described("slow", target="n2", links="clients") == "4000 bytes/s on 1 client link of n2"
+    assert described("slow", target="n2", links="clients") == "2000 bytes/s on 1 client link of n2"
     assert described("reset", target="n2", links="both") == "on 9 replica and client links of n2"
     assert described("kill", target="leader") == "n1"
     assert described("partition", shape="one-way", target="n2") == "one-way: nothing from n2, drop"
