@@ -36,12 +36,14 @@ def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.E
         if isinstance(outcome, dict):
             finished.append(outcome)
         if interrupt.is_set():
-            out.print(f"[yellow]Interrupted: {len(specs) - number} of {len(specs)} cells were not run.[/]")
+            left = len(specs) - number
+            out.print(f"[yellow]Interrupted[/]: this cell was ended early, {left} of {len(specs)} were not begun.")
             break
     _conclude(out, specs, finished, results)
     if code:
         return code
-    return EXIT_INTERRUPTED if interrupt.is_set() and len(finished) < len(specs) else _exit_code(finished)
+    code = _exit_code(finished)
+    return EXIT_INTERRUPTED if interrupt.is_set() and code != EXIT_VIOLATION else code
 
 
 def replay_run(folder: Path, cluster: Any, results: Path, interrupt: threading.Event) -> int:
@@ -71,7 +73,7 @@ def _run_cell(
         f"[dim]({spec.replicas} replicas, {spec.cluster}, {spec.duration_seconds:g} s, expect {spec.expect})[/]"
     )
     try:
-        with TerminalProgress(out, f"{title}  {spec.cell}", spec.duration_seconds) as progress:
+        with TerminalProgress(out, spec.duration_seconds) as progress:
             outcome = run(spec, folder, progress, interrupt)
     except RashomonError as error:
         out.print(f"  [bold red]failed[/]: {escape(str(error))}")

@@ -33,9 +33,8 @@ def console() -> Console:
 class TerminalProgress:
     """Progress of one cell: a live display in a terminal, a line every five seconds anywhere else."""
 
-    def __init__(self, out: Console, title: str, work_seconds: float) -> None:
+    def __init__(self, out: Console, work_seconds: float) -> None:
         self._out = out
-        self._title = title
         self._work_seconds = work_seconds
         self._phase = "starting"
         self._left = work_seconds
@@ -81,7 +80,7 @@ class TerminalProgress:
             Text(self._figures() if self._counts else ""),
         )
         faults = [Text(f"    {fault}", style="red", overflow="ellipsis", no_wrap=True) for fault in self._faults]
-        return Group(Text(f"  {self._title}", overflow="ellipsis", no_wrap=True), bar, *faults)
+        return Group(Padding(bar, (0, 0, 0, 2)), *faults)
 
 
 def print_verdict(out: Console, result: Mapping[str, Any], folder: Path) -> None:
