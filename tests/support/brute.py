@@ -55,7 +55,7 @@ def random_register_history(
 
     `values`: `unique` writes every value once, `few` draws from four values of different JSON types.
     """
-    few: list[object] = [1, True, "1", None, [1], {"a": 1.0}]
+    few: list[object] = [1, True, False, "1", None, [1], {"a": 1.0}]
     chance.shuffle(few)
     few = few[: chance.randint(2, 4)]
     written: list[object] = [None]

@@ -240,7 +240,7 @@ class Blocks:
         for block in reversed(blocks):
             latest = block.latest = min(block.first_return, latest)
             if latest < block.earliest and block.writer is not None:
-                proof = self._at(latest, block.earliest)
+                proof = self.at(latest, block.earliest)
                 raise Contradiction("the order inside a chain of values is reversed", [*proof, *self._proof_of(block)])
         chain = Chain(blocks)
         for block in blocks:
@@ -260,12 +260,12 @@ class Blocks:
                 raise self._mutual(self.forward[place], chain)
 
     def _mutual(self, one: Chain, other: Chain) -> Contradiction:
-        proof = self._at(one.first_return, one.last_call, other.first_return, other.last_call)
+        proof = self.at(one.first_return, one.last_call, other.first_return, other.last_call)
         return Contradiction("two values each precede the other", proof)
 
     # What follows is needed only once, to explain a contradiction.
 
-    def _at(self, *positions: float) -> list[Operation]:
+    def at(self, *positions: float) -> list[Operation]:
         """The operations that began or ended at these positions."""
         wanted = set(positions)
         return [operation for operation in self.operations if operation.began in wanted or operation.ended in wanted]
@@ -280,7 +280,7 @@ class Blocks:
             if block.writer.ended is not None:
                 break
             if block.first_return < NEVER:
-                proof += self._at(block.first_return)
+                proof += self.at(block.first_return)
                 break
             if block.follower is None:
                 break

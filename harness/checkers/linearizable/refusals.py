@@ -22,7 +22,7 @@ operations that return at g or later, and its predecessor those that were called
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from operator import attrgetter
@@ -37,7 +37,9 @@ from harness.checkers.linearizable.blocks import (
     Refusal,
     Undecided,
     observed,
+    written,
 )
+from harness.checkers.linearizable.support import is_refusal, is_writer
 from harness.checkers.operations import Operation
 
 _WIDTHS = (1, 4, 64)
@@ -74,23 +76,28 @@ def _is_impossible(refusal: Refusal) -> bool:
 
 
 def _proof(blocks: Blocks, refusal: Refusal) -> list[Operation]:
-    """The refused cas, and all that may have been written or seen from its value's writer to its return."""
+    """The refused cas, all that may have been written or seen from its value's writer to its return, who saw its value
+    later, and for each of these values whoever shows that it was there before."""
     writer = refusal.block.writer
     since = -1 if writer is None else writer.began
-    return [
+    told = [
         operation
         for operation in blocks.operations
-        if operation.began < refusal.returned
-        and (operation.ended is None or operation.ended > since)
-        and (operation.type == "ok" or operation.f != "read")
-        and (operation.f != "cas" or operation.result is not False or operation is refusal.operation)
-    ] + [
-        operation
-        for operation in blocks.operations
-        if operation.began > refusal.returned
-        and operation.result is not False
-        and refusal.block in map(blocks.of_value.get, observed(operation))
+        if not is_refusal(operation) and (operation.type == "ok" or operation.f != "read")
     ]
+    near = [
+        operation
+        for operation in told
+        if (operation.began < refusal.returned and (operation.ended is None or operation.ended > since))
+        or (operation.began > refusal.returned and refusal.block in map(blocks.of_value.get, observed(operation)))
+    ]
+    values = {value for operation in near for value in (*observed(operation), *_written(operation))}
+    chains = {block.chain for value in values if (block := blocks.of_value.get(value)) is not None}
+    return [refusal.operation, *near, *blocks.at(*(chain.first_return for chain in chains if chain is not None))]
+
+
+def _written(operation: Operation) -> list[Hashable]:
+    return [written(operation)] if is_writer(operation) else []
 
 
 _Trail = tuple[Any, int, Block] | None
