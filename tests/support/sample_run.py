@@ -98,7 +98,14 @@ class SampleRun:
             f = chance.choices(("read", "write", "cas"), (5, 4, 1))[0]
             slow = any(fault.fault == "latency" and fault.began <= call < fault.ended for fault in self.faults)
             took = int(chance.expovariate(1 / (4 * MS)) + 1.5 * MS + (chance.uniform(40, 90) * MS if slow else 0))
-            operation = {"process": process, "f": f, "key": key, "value": None, "call": call, "replica": replica}
+            operation: dict[str, Any] = {
+                "process": process,
+                "f": f,
+                "key": key,
+                "value": None,
+                "call": call,
+                "replica": replica,
+            }
             if f != "read":
                 value += 1
                 seen = state.get(key)
