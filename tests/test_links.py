@@ -158,13 +158,32 @@ def test_what_the_peer_refuses_is_dropped_and_the_connection_kept() -> None:
         assert peer.connections == 1
 
 
+def test_an_answer_may_come_in_pieces() -> None:
+    with Peer("trickle") as peer, sender_to(peer.address) as sender:
+        for value in range(3):
+            sender.send(number(value))
+            wait_for(lambda: settled(sender, value + 1))  # noqa: B023
+        assert sender.counters()["delivered"] == 3
+        assert peer.connections == 1
+
+
+def test_a_peer_that_speaks_no_http_is_given_up() -> None:
+    with Peer("babble") as peer, sender_to(peer.address, backoff_seconds=0.01, timeout_seconds=20) as sender:
+        sender.send(number(1))
+        wait_for(lambda: sender.counters()["dropped"] == 1)
+        peer.behaviour = "take"
+        sender.send(number(2))
+        wait_for(lambda: sender.counters()["delivered"] == 1)
+        assert peer.connections == 2
+
+
 def test_an_unreachable_peer_is_not_tried_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts: list[int] = []
     really_post = module._Connection.post
 
-    def counted(self: Any, path: str, body: bytes) -> Any:
+    def counted(self: Any, body: bytes) -> Any:
         attempts.append(1)
-        return really_post(self, path, body)
+        return really_post(self, body)
 
     monkeypatch.setattr(module._Connection, "post", counted)
     with sender_to(unused_address(), backoff_seconds=5) as sender:

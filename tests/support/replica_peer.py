@@ -12,8 +12,9 @@ from typing import Any
 class Peer:
     """Takes `POST /messages` and remembers what came.
 
-    `behaviour` is looked at for every request: `take` answers 204, `refuse` 503, `swallow` (a black hole) never
-    answers, `tear` closes the connection without an answer, `take and close` answers 204 and closes.
+    `behaviour` is looked at for every request: `take` answers 200, `refuse` 503, `swallow` (a black hole) never
+    answers, `tear` closes the connection without an answer, `take and close` answers 200 and closes,
+    `trickle` answers 200 byte by byte, `babble` says a lot that is not HTTP.
     """
 
     def __init__(self, behaviour: str = "take") -> None:
@@ -87,10 +88,16 @@ class Peer:
         if behaviour == "refuse":
             connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}")
             return True
+        if behaviour == "babble":
+            connection.sendall(b"bla " * 50_000)
+            return True
         self.bodies.append(body)
         self.batches.append(body["messages"])
-        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-        return behaviour == "take"
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: today\r\n\r\n{}"
+        step = 1 if behaviour == "trickle" else len(answer)
+        for place in range(0, len(answer), step):
+            connection.sendall(answer[place : place + step])
+        return behaviour != "take and close"
 
     @staticmethod
     def _read(stream: Any) -> dict[str, Any] | None:
