@@ -172,7 +172,7 @@ class SampleRun:
         for operation in operations:
             common = {name: operation[name] for name in ("process", "f", "key", "value", "replica")}
             events.append({"time": operation["call"], "type": "invoke", **common})
-            more = {name: operation[name] for name in ("result", "error") if name in operation}
+            more: dict[str, Any] = {name: operation[name] for name in ("result", "error") if name in operation}
             events.append({"time": operation["return"], "type": operation["type"], **common, **more})
         for fault in self.faults:
             events.extend(_nemesis(fault))
