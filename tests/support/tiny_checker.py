@@ -67,12 +67,12 @@ def explained(operations: list[Told]) -> bool:
         if (done, held) in tried:
             continue
         tried.add((done, held))
-        horizon = min(end for index, end in enumerate(ends) if not done >> index & 1)
-        for index, operation in enumerate(operations):
-            if operation.call > horizon:
-                break
-            if not done >> index & 1:
-                possible, then = operation.step(held)
-                if possible:
-                    stack.append((done | 1 << index, then))
+        left = [index for index in range(len(operations)) if not done >> index & 1]
+        horizon = min(ends[index] for index in left)
+        next_ones = [index for index in left if operations[index].call < horizon]
+        # The one that ended first is on top of the stack; what may never have happened is tried last.
+        for index in sorted(next_ones, key=lambda index: -ends[index]):
+            possible, then = operations[index].step(held)
+            if possible:
+                stack.append((done | 1 << index, then))
     return False
