@@ -28,10 +28,12 @@ def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.E
     """Run every cell; a cell that fails doesn't keep the others from running. Returns the exit code."""
     out = console()
     finished: list[dict[str, Any]] = []
+    folders: list[Path] = []
     code = EXIT_AS_EXPECTED
     for number, spec in enumerate(specs, 1):
         title = f"{spec.campaign} {number}/{len(specs)}"
-        outcome, _ = _run_cell(out, title, spec, results, interrupt)
+        outcome, folder = _run_cell(out, title, spec, results, interrupt)
+        folders.append(folder)
         code = max(code, outcome.exit_code if isinstance(outcome, RashomonError) else 0)
         if isinstance(outcome, dict):
             finished.append(outcome)
@@ -39,7 +41,7 @@ def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.E
             left = len(specs) - number
             out.print(f"[yellow]Interrupted[/]: this cell was ended early, {left} of {len(specs)} were not begun.")
             break
-    _conclude(out, specs, finished, results)
+    _conclude(out, finished, folders, results)
     if code:
         return code
     code = _exit_code(finished)
@@ -83,14 +85,16 @@ def _run_cell(
     return outcome, folder
 
 
-def _conclude(out: Console, specs: Sequence[RunSpec], finished: Sequence[Mapping[str, Any]], results: Path) -> None:
-    from harness.report import write_index
+def _conclude(out: Console, finished: Sequence[Mapping[str, Any]], folders: Sequence[Path], results: Path) -> None:
+    """The table of what was run just now; the campaign's index of all runs, and its JUnit file of these."""
+    from harness.report import write_index, write_junit
 
-    if not finished:
-        return
-    print_summary(out, finished)
+    if finished:
+        print_summary(out, finished)
+    campaign = folders[0].parent
     try:
-        index = write_index(results / specs[0].campaign)
+        write_junit(campaign, runs=folders)
+        index = write_index(campaign)
         out.print(f"\nAll runs of this campaign: {index}", markup=False, soft_wrap=True)
     except Exception as error:  # the verdicts stand, whatever becomes of their list
         out.print(f"\nThe list of all runs could not be written: {type(error).__name__}: {error}", markup=False)
