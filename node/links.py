@@ -11,6 +11,7 @@ delivered in a flood of old news.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -99,14 +100,15 @@ class Sender:
             )
 
     def close(self) -> None:
-        """Drop what is queued and stop. Idempotent; takes no longer than a request may (`timeout_seconds`, twice)."""
+        """Drop what is queued, give up what is on its way, and stop. Idempotent; takes no longer than `timeout_seconds`."""
         with self._changed:
             self._closing = True
             self._dropped += len(self._queue)
             self._queue.clear()
             self._changed.notify()
+        self._connection.abort()
         if self._thread.is_alive():
-            self._thread.join(2 * self._timeout_seconds + 1)
+            self._thread.join(self._timeout_seconds + 1)
 
     def _work(self) -> None:
         try:
@@ -184,6 +186,13 @@ class _Connection:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def abort(self) -> None:
+        """End an exchange that another thread is in the middle of."""
+        connected = self._socket
+        if connected is not None:
+            with contextlib.suppress(OSError):  # the other thread may be closing it
+                connected.shutdown(socket.SHUT_RDWR)
 
     def _is_stale(self) -> bool:
         """Whether the peer has closed the connection since the last answer: then nothing need be lost on it."""
