@@ -11,5 +11,14 @@ MODELS = Registry(
     "model",
     {
         "register": "harness.models.register:Register",
+        "kv": "harness.models.kv:KeyValue",
+        "write-once": "harness.models.register:WriteOnce",
+        "counter": "harness.models.counter:Counter",
+        "set": "harness.models.sets:Set",
+        "queue": "harness.models.queue:Queue",
+        "stack": "harness.models.queue:Stack",
+        "lock": "harness.models.lock:Lock",
+        "log": "harness.models.log:Log",
     },
 )
+"""By name. A model of your own is named as `package.module:Class`."""

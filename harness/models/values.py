@@ -26,6 +26,11 @@ def canonical(value: Any) -> Hashable:
     raise TypeError(f"{value!r} is not a JSON value")
 
 
+def is_truth_or_null(value: Any) -> bool:
+    """Whether it is true, false or null; 1 and 0 are numbers."""
+    return value is None or isinstance(value, bool)
+
+
 def show(value: Any, limit: int = 60) -> str:
     """The value as JSON, for sentences; cut if it is long."""
     text = json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=str)
