@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.protocol import Message
+from node.protocol import Message, Outcome, Request
 from node.protocols import PROTOCOLS
 from node.protocols.primary_backup import PrimaryBackup, View
 from tests.support.fake_clients import Clients
@@ -17,9 +17,15 @@ from tests.support.tiny_checker import unexplained
 ROUGH = Weather(longest_seconds=0.02, loss=0.02, duplication=0.05, straggling=0.01)
 
 
-def network(replicas: int = 3, seed: int = 1, weather: Weather | None = None, **options: Any) -> FakeNetwork:
+def network(
+    replicas: int = 3,
+    seed: int = 1,
+    weather: Weather | None = None,
+    protocol: type[PrimaryBackup] = PrimaryBackup,
+    **options: Any,
+) -> FakeNetwork:
     """A cluster in which n1 is primary and everybody else its backup."""
-    net = FakeNetwork(PrimaryBackup, replicas, seed, options)
+    net = FakeNetwork(protocol, replicas, seed, options)
     settled(net, "n1")
     net.weather = weather or net.weather
     return net
@@ -322,10 +328,22 @@ def test_asynchronous_replication_ships_in_the_background() -> None:
 # ---- at length
 
 
-def crashes(seed: int, replicas: int = 3, weather: Weather = ROUGH) -> tuple[FakeNetwork, Clients]:
-    """Kills and restarts, also at the worst instants, of any replicas; at the end everything is healed."""
-    net = network(replicas, seed, weather)
-    clients = Clients(net, 4, keys=("x", "y"), pause_seconds=0.08)
+class Unexplained(AssertionError):
+    """What the clients saw is not linearizable."""
+
+
+# A failure detector that is right: nothing is lost for so long, or so late, that somebody alive is suspected.
+RIGHT = Weather(longest_seconds=0.02, duplication=0.05, straggling=0.05)
+
+
+def check_crashes(seed: int, replicas: int, protocol: type[PrimaryBackup] = PrimaryBackup, **options: Any) -> int:
+    """Kills and restarts, also at the worst instants, of any replicas; at the end all must be well.
+
+    Returns the number of operations that succeeded.
+    """
+    print(f"seed {seed}, {replicas} replicas")
+    net = network(replicas, seed, RIGHT, protocol, **options)
+    clients = Clients(net, 4, keys=("x", "y"), pause_seconds=0.08, echoes=0.1)
     chance = random.Random(f"crashes/{seed}")
     for _ in range(5):
         net.run(chance.uniform(0.1, 0.8))
@@ -338,15 +356,10 @@ def crashes(seed: int, replicas: int = 3, weather: Weather = ROUGH) -> tuple[Fak
         net.restart(*chance.sample(net.replicas, replicas))
     net.heal_everything()
     clients.stop()
-    return net, clients
-
-
-def check_crashes(seed: int, replicas: int) -> int:
-    print(f"seed {seed}, {replicas} replicas")
-    # A failure detector that is right: nothing is lost for so long, or so late, that somebody alive is suspected.
-    net, clients = crashes(seed, replicas, Weather(longest_seconds=0.02, duplication=0.05, straggling=0.05))
     recovered(net)
-    assert not unexplained(clients.told), net.log()
+    assert net.run_until(lambda: clients.open == 0, 8.0)
+    if unexplained(clients.told):
+        raise Unexplained(net.log())
     return clients.count("ok")
 
 
@@ -359,6 +372,46 @@ def test_under_crashes_it_is_linearizable() -> None:
 def test_under_crashes_it_is_linearizable_at_length(block: int) -> None:
     for seed in range(1_000 + 50 * block, 1_050 + 50 * block):
         check_crashes(seed, 2 + seed % 4)
+
+
+class Forgetful(PrimaryBackup):
+    def _execute(self, request: Request) -> Outcome:
+        self.clients.pop(request.client, None)
+        return super()._execute(request)
+
+
+class ReadsTooEarly(PrimaryBackup):
+    def on_request(self, request: Request) -> None:
+        if self.role == "primary" and request.operation["f"] == "read":
+            self.io.reply(request, self._execute(request))
+        else:
+            super().on_request(request)
+
+
+class TrustsItsDisk(PrimaryBackup):
+    def _revive(self) -> None:
+        if self.view.number > 0 and not self.detector.alive():
+            self._take_over("nobody is there")
+        super()._revive()
+
+
+class WaitsForNobody(PrimaryBackup):
+    def _acknowledged(self) -> int:
+        return self.applied
+
+
+@pytest.mark.parametrize(
+    ("protocol", "limit"),
+    [(Forgetful, 20), (ReadsTooEarly, 100), (TrustsItsDisk, 20), (WaitsForNobody, 20)],
+)
+def test_the_crashes_find_this_bug(protocol: type[PrimaryBackup], limit: int) -> None:
+    for seed in range(limit):
+        try:
+            check_crashes(seed, 3, protocol)
+        except Unexplained:
+            print(f"{protocol.__name__}: caught after {seed + 1} runs")
+            return
+    pytest.fail(f"{protocol.__name__} went unnoticed in {limit} runs")
 
 
 @pytest.mark.parametrize("seed", range(20))
