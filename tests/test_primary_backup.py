@@ -455,6 +455,20 @@ def test_the_journal_is_compacted_and_still_holds_everything() -> None:
     assert net["n1"].applied == 100
 
 
+def test_suspecting_faster_than_hearts_beat_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ValueError, match="suspect_seconds must be larger than heartbeat_seconds"):
+        PrimaryBackup.Options(heartbeat_seconds=1.0)
+
+
+def test_a_replica_that_lost_the_primacy_never_sends_a_client_to_itself() -> None:
+    net = network()
+    net.kill("n1")
+    net.restart("n1")
+    assert net.call("n1", "c", 1, "read").leader is None
+    settled(net, "n2")
+    assert net.call("n1", "c", 1, "read").leader == "n2"
+
+
 def test_views_are_ordered_by_number_and_then_by_primary() -> None:
     assert View(2, "n1", 2, ()).rank > View(1, "n9", 1, ()).rank
     assert View(2, "n10", 2, ()).rank > View(2, "n9", 2, ()).rank

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from node.protocol import Io
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from node.protocol import Io, ProtocolOptions
+
+
+class DetectorOptions(ProtocolOptions):
+    """The options of every protocol with such a detector."""
+
+    heartbeat_seconds: float = Field(default=0.15, gt=0, description="how often each replica tells all others it lives")
+    suspect_seconds: float = Field(default=0.75, gt=0, description="a replica silent for so long is believed dead")
+
+    @model_validator(mode="after")
+    def _has_patience(self) -> Self:
+        if self.suspect_seconds <= self.heartbeat_seconds:
+            raise ValueError("suspect_seconds must be larger than heartbeat_seconds, or everybody suspects everybody")
+        return self
 
 
 class Detector:
     """Believes a peer alive if it was heard within the last `suspect_seconds`."""
 
-    def __init__(self, io: Io, tick_seconds: float, suspect_seconds: float) -> None:
+    def __init__(self, io: Io, options: DetectorOptions) -> None:
         self.io = io
-        self.tick_seconds = tick_seconds
-        self.suspect_seconds = suspect_seconds
+        self.tick_seconds = options.heartbeat_seconds
+        self.suspect_seconds = options.suspect_seconds
         self._heard_at: dict[str, float] = {}
         self._ticked_at = io.now()
 
@@ -26,7 +43,7 @@ class Detector:
         return [peer for peer in self.io.peers if self.is_alive(peer)]
 
     def tick(self) -> float:
-        """To be called every `tick_seconds`. Returns the seconds for which this replica itself was absent.
+        """To be called every `heartbeat_seconds`. Returns the seconds for which this replica itself was absent.
 
         A replica that was stopped has heard nobody meanwhile, which says nothing about the others: that time is not
         held against them, nor should it be against anybody elsewhere in the protocol.

@@ -72,8 +72,8 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from node.machine import Machine
-from node.protocol import Io, Message, Outcome, Protocol, ProtocolOptions, Record, Request, Status, replica_number
-from node.protocols.detector import Detector
+from node.protocol import Io, Message, Outcome, Protocol, Record, Request, Status, replica_number
+from node.protocols.detector import Detector, DetectorOptions
 
 Ballot = tuple[int, int]
 """Round, then the number of the replica that owns it."""
@@ -91,11 +91,7 @@ SLOTS_AHEAD_PER_WINDOW = 8
 QUEUE_LIMIT = 10_000
 
 
-class MultiPaxosOptions(ProtocolOptions):
-    heartbeat_seconds: float = Field(default=0.15, gt=0, description="how often each replica tells all others it lives")
-    suspect_seconds: float = Field(
-        default=0.75, gt=0, description="after this long in silence a replica counts as dead"
-    )
+class MultiPaxosOptions(DetectorOptions):
     retry_seconds: float = Field(default=0.25, gt=0, description="after this long an unanswered message is sent again")
     answer_seconds: float = Field(
         default=10.0, gt=0, description="how long a replica that lost the lead waits to learn what came of a request"
@@ -188,7 +184,7 @@ class MultiPaxos(Protocol):
         self.proposed_here: dict[int, list[RequestId]] = {}
         """By slot: the requests whose fate is decided with it."""
         # Who is there.
-        self.detector = Detector(io, options.heartbeat_seconds, options.suspect_seconds)
+        self.detector = Detector(io, options)
         self.signs: dict[str, Sign] = {}
         self.seen = NO_BALLOT
         self.hope_last_tick: str | None = None
@@ -517,7 +513,7 @@ class MultiPaxos(Protocol):
         horizon = self.applied + SLOTS_AHEAD_PER_WINDOW * self.options.window
         for slot, decree in message["entries"]:
             if slot > horizon:
-                break
+                continue
             # What is applied was chosen: no proposal for its slot can differ, and it needn't be written again.
             if slot > self.applied and (slot not in self.accepted or self.accepted[slot].ballot < ballot):
                 self._accept(ballot, slot, decree)

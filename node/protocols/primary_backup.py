@@ -64,21 +64,17 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from node.machine import Machine
-from node.protocol import Io, Message, Outcome, Protocol, ProtocolOptions, Record, Request, Status, replica_number
-from node.protocols.detector import Detector
+from node.protocol import Io, Message, Outcome, Protocol, Record, Request, Status, replica_number
+from node.protocols.detector import Detector, DetectorOptions
 
 EFFECTS_PER_MESSAGE = 200
 EFFECTS_KEPT = 5_000
 """How many effects a primary keeps for a backup that lags; one that lags more is sent the whole state."""
 
 
-class PrimaryBackupOptions(ProtocolOptions):
+class PrimaryBackupOptions(DetectorOptions):
     acknowledge: Literal["all", "none"] = Field(
         default="all", description="answer a client when all backups have its effect, or at once (asynchronous)"
-    )
-    heartbeat_seconds: float = Field(default=0.15, gt=0, description="how often each replica tells all others it lives")
-    suspect_seconds: float = Field(
-        default=0.75, gt=0, description="after this long in silence a replica counts as dead"
     )
     ship_seconds: float = Field(default=0.1, gt=0, description="with acknowledge none: how often effects are shipped")
     compact_every: int = Field(default=2_000, ge=1, description="records after which the journal becomes one snapshot")
@@ -159,7 +155,7 @@ class PrimaryBackup(Protocol):
         self.active = False
         self.signs: dict[str, Sign] = {}
         self.highest = 0
-        self.detector = Detector(io, options.heartbeat_seconds, options.suspect_seconds)
+        self.detector = Detector(io, options)
         # The primary's.
         self.progress: dict[str, Progress] = {}
         self.effects: dict[int, list[Any]] = {}
@@ -227,10 +223,13 @@ class PrimaryBackup(Protocol):
 
     def _leader(self) -> str | None:
         """Whom to send a client to: the primary of the highest view that anyone who is alive is a member of."""
-        views = [sign.view for peer, sign in self.signs.items() if sign.active and self.detector.is_alive(peer)]
+        if self.role == "primary":
+            return self.io.id
+        views = [self.signs[peer].view for peer in self.detector.alive() if self.signs[peer].active]
         if self.active:
             views.append(self.view)
-        return max(views, key=lambda view: view.rank).primary if views else None
+        elsewhere = [view for view in views if view.primary != self.io.id]
+        return max(elsewhere, key=lambda view: view.rank).primary if elsewhere else None
 
     # ---- clients
 
