@@ -250,7 +250,7 @@ class _Teller:
         return writer.f == "cas" and observed(writer)[0] == written(elder)
 
     def _first_sight(self, value: Hashable, late: Operation) -> Operation | None:
-        seen = [o for o in self.history if o.type == "ok" and o is not late and _sees(o, value) and _before(o, late)]
+        seen = [o for o in self.history if _before(o, late) and _sees(o, value)]
         return min(seen, key=lambda operation: operation.ended or 0, default=None)
 
     def _name(self, late: Operation, old: Hashable, new: Hashable, writer: Operation) -> str:
@@ -259,14 +259,15 @@ class _Teller:
         if late.f == "cas":
             return "cas on a stale value"
         since = late.began
-        sights = [o for o in self.history if o.type == "ok" and not is_refusal(o) and observed(o)]
-        if any(_sees(o, new) and (o.ended or 0) > since for o in sights):
+        if any((o.ended or 0) > since and _sees(o, new) for o in self.history):
             return "stale read"
         moment = writer.ended if writer.ended is not None else since
-        olds = [o for o in sights if o.began > moment and (_sees(o, old) or self._is_older(observed(o)[0], writer))]
+        after = [o for o in self.history if o.began > moment and _is_sight(o)]
+        olds = [o for o in after if _sees(o, old) or self._is_older(observed(o)[0], writer)]
         if len(olds) < 2 and not any(o.f == "cas" for o in olds):
             return "stale read"
-        return "resurrected value" if any(_sees(o, new) for o in sights) else "lost write"
+        seen = any(_is_sight(o) and _sees(o, new) for o in self.history)
+        return "resurrected value" if seen else "lost write"
 
     def _is_older(self, value: Hashable, writer: Operation) -> bool:
         writers = self._writers_in_history(value)
@@ -300,6 +301,11 @@ def _before(one: Operation, other: Operation) -> bool:
 
 def _sees(operation: Operation, value: Hashable) -> bool:
     return not is_refusal(operation) and value in observed(operation)
+
+
+def _is_sight(operation: Operation) -> bool:
+    """Whether it certainly saw a value."""
+    return operation.type == "ok" and not is_refusal(operation) and bool(observed(operation))
 
 
 def _value(operation: Operation) -> Any:

@@ -52,6 +52,8 @@ def violations(
                 yield _rough(rest, answer)
             return
         yield violation
+        if violation.culprit.ended == max(one.ended or -1 for one in rest):
+            return  # without it, the rest is a prefix that is known to be explained
         place = next(place for place, one in enumerate(rest) if one.index == violation.culprit.index)
         if model.pure(rest[place]):
             del rest[place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from harness.checkers.linearizable.blocks import Blocks, Contradiction, Decision, Undecided
-from harness.checkers.linearizable.budget import Budget
+from harness.checkers.linearizable.budget import Budget, collector_paused
 from harness.checkers.linearizable.refusals import settle
 from harness.checkers.operations import Operation
 
@@ -16,12 +16,15 @@ def decide(operations: Sequence[Operation], initial: Hashable, budget: Budget) -
     `operations` are reads, writes and compare-and-sets of one register that holds `initial` at first, without those
     that have a `problem`. Raises `Stopped` when the budget is spent.
     """
-    blocks = Blocks(operations, initial, budget)
-    try:
-        blocks.build()
-        settle(blocks)
-    except Contradiction as contradiction:
-        return Decision(False, str(contradiction), blocks.with_reasons(contradiction.operations))
-    except Undecided as undecided:
-        return Decision(None, str(undecided))
+    with collector_paused():
+        blocks = Blocks(operations, initial, budget)
+        try:
+            blocks.build()
+            settle(blocks)
+        except Contradiction as contradiction:
+            return Decision(False, str(contradiction), blocks.with_reasons(contradiction.operations))
+        except Undecided as undecided:
+            return Decision(None, str(undecided))
+        finally:
+            blocks.dissolve()
     return Decision(True)

@@ -21,10 +21,10 @@ operations that return at g or later, and its predecessor those that were called
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import accumulate, count
 from operator import attrgetter
 from typing import Any
 
@@ -51,19 +51,43 @@ Schedule = list[tuple[int, Block]]
 
 def settle(blocks: Blocks) -> None:
     """Returns if there is an order that suits the refused compare-and-sets too; else raises Contradiction or Undecided."""
-    if not blocks.refusals:
+    open_to_doubt = _not_settled_by_order(blocks)
+    if not open_to_doubt:
         return
-    for refusal in blocks.refusals:
+    for refusal in open_to_doubt:
         if _is_impossible(refusal):
             raise Contradiction("a cas was refused although its value was there all the time", _proof(blocks, refusal))
     for width in _WIDTHS:
         try:
-            objection = verify(blocks, _Sweep(blocks, width).run())
+            objection = verify(blocks, _Sweep(blocks, open_to_doubt, width).run())
             if objection is None:
                 return
         except Undecided as undecided:
             objection = str(undecided)
     raise Undecided(objection)
+
+
+def _not_settled_by_order(blocks: Blocks) -> list[Refusal]:
+    """The refusals that some order of the chains might contradict.
+
+    The others hold in every order: their block surely begins after the call, or surely ends before the return, because
+    the next block of its chain, or a chain that surely comes after it, begins before that.
+    """
+    others = sorted((c for c in blocks.chains if c.head.writer is not None), key=lambda c: c.head.earliest)
+    earliest = [chain.head.earliest for chain in others]
+    first_return_from = list(accumulate((chain.first_return for chain in reversed(others)), min, initial=NEVER))
+    first_return_from.reverse()
+    doubtful = []
+    for refusal in blocks.refusals:
+        block = refusal.block
+        settled = block.needed and (
+            block.earliest > refusal.call
+            or (block.follower is not None and block.follower.latest < refusal.returned)
+            or first_return_from[bisect_right(earliest, block.latest)] < refusal.returned
+        )
+        if not settled:
+            doubtful.append(refusal)
+    return doubtful
 
 
 def _is_impossible(refusal: Refusal) -> bool:
@@ -103,7 +127,7 @@ def _written(operation: Operation) -> list[Hashable]:
 _Trail = tuple[Any, int, Block] | None
 """A schedule that shares its beginning with others: all but the last entry, and the gap and block of that."""
 
-_Entry = tuple[float, int, int, Callable[[Any, int], None], Any]
+_Entry = tuple[Any, int, int, Callable[[Any, int], None], Any]
 """Position, rank and number to sort by; what to do, and with what."""
 
 
@@ -128,19 +152,13 @@ class _Path:
 
     def enter(self, block: Block, gap: int) -> _Path:
         """Go on to a block of the same chain."""
-        return replace(self, block=block, since=gap, within=(self.within, gap, block))
+        within = (self.within, gap, block)
+        return _Path(block, gap, self.chain_began, self.before, within, self.placed, self.used)
 
     def begin(self, block: Block, gap: int) -> _Path:
         """Leave the chain, going through the blocks of it that are left, and begin another one."""
         path = self.finish(gap)
-        return replace(
-            path,
-            block=block,
-            since=gap,
-            chain_began=gap,
-            before=_join(path.before, path.within),
-            within=(None, gap, block),
-        )
+        return _Path(block, gap, gap, _join(path.before, path.within), (None, gap, block), path.placed, path.used)
 
     def finish(self, gap: int) -> _Path:
         path = self
@@ -174,6 +192,8 @@ def _entries(trail: _Trail) -> Schedule:
 
 
 def _join(before: _Trail, within: _Trail) -> _Trail:
+    if within is not None and within[0] is None:
+        return (before, within[1], within[2])
     for gap, block in _entries(within):
         before = (before, gap, block)
     return before
@@ -182,8 +202,9 @@ def _join(before: _Trail, within: _Trail) -> _Trail:
 class _Sweep:
     """Builds a schedule, as the module tells, keeping `width` paths."""
 
-    def __init__(self, blocks: Blocks, width: int) -> None:
+    def __init__(self, blocks: Blocks, refusals: Sequence[Refusal], width: int) -> None:
         self.blocks = blocks
+        self.refusals = refusals
         self.width = width
         first = blocks.of_value[blocks.initial]
         self.paths = [_Path(first, -1, -1, None, (None, -1, first), frozenset(), frozenset())]
@@ -202,7 +223,7 @@ class _Sweep:
         for number, (position, _, _, act, subject) in enumerate(self._agenda()):
             if number % 1024 == 0:
                 self.blocks.budget.look()
-            act(subject, int(position))
+            act(subject, position)
             if len(self.paths) > 1:
                 self._thin_out()
         last = self.paths[0]
@@ -222,9 +243,9 @@ class _Sweep:
             for block in chain.blocks[1:]:
                 if block.latest < NEVER:
                     agenda.append((block.latest, 2, next(number), self._step, block))
-        for refusal in self.blocks.refusals:
+        for refusal in self.refusals:
             agenda.append((refusal.returned, 3, next(number), self._refused, refusal))
-        agenda.sort(key=lambda entry: entry[:3])
+        agenda.sort()  # the numbers differ, so that nothing behind them is ever compared
         return agenda
 
     # What happens when the sweep reaches a moment:
