@@ -158,21 +158,48 @@ def _interruptible() -> Iterator[threading.Event]:
 
 
 @main.command()
-@click.argument("history", type=click.Path(path_type=Path))
+@click.argument("history", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--model", default="auto", show_default=True, metavar="NAME",
+              help="What to judge by: see `rashomon list models`, or your own as package.module:Class. "
+              "`auto`: the one that has the functions of the history.")  # fmt: skip
+@click.option("--format", default="auto", show_default=True, metavar="NAME",
+              help="jsonl, edn, jepsen-log, porcupine or csv. `auto`: what the file looks like.")  # fmt: skip
+@click.option("--initial", metavar="JSON", help="What a register or a key holds at first; null if left out.")
 @click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
               metavar="SECONDS", help="After this the verdict is `unknown`.")  # fmt: skip
-@click.option("--memory-limit", type=click.IntRange(min=16), default=1024, show_default=True, metavar="MB")
+@click.option("--memory-limit", type=click.IntRange(min=16), default=1024, show_default=True, metavar="MB",
+              help="How much memory the check may take, the history apart.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The whole result as JSON on standard output.")
-def check(history: Path, time_limit: float, memory_limit: int, as_json: bool) -> None:
-    """Judge HISTORY: a history.jsonl, or the folder of a run.
+def check(
+    history: Path,
+    model: str,
+    format: str,
+    initial: str | None,
+    time_limit: float,
+    memory_limit: int,
+    as_json: bool,
+) -> None:
+    """Judge the history in FILE: whether one order of its operations explains what every client saw.
+
+    FILE is a history.jsonl, the folder of a run, Jepsen's EDN or log lines, a key-value log of Porcupine, or a CSV table
+    with the columns f, value, result, call and return.
 
     \b
     rashomon check results/latest
-    rashomon check my-history.jsonl --time-limit 300 --json
+    rashomon check history.edn --model register --initial 0
+    rashomon check operations.csv --model queue --time-limit 300 --json
+    rashomon check history.jsonl --model mypackage.models:Ledger
+
+    Exit codes: 0 valid, 1 a violation, 2 unknown, 3 not a history that can be judged.
     """
     from harness.checkers.again import check_again
+    from harness.checkers.checker import Limits
 
-    results = check_again(_history_file(history), time_limit, memory_limit)
+    limits = Limits(time_limit, memory_limit)
+    results = check_again(_history_file(history), limits, model, format, _json_value(initial))
+    for warning in (result.statistics.get("warning") for result in results):
+        if warning:
+            click.echo(f"rashomon: warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
     else:
@@ -183,10 +210,17 @@ def check(history: Path, time_limit: float, memory_limit: int, as_json: bool) ->
     sys.exit(EXIT_VIOLATION if "violation" in verdicts else EXIT_UNKNOWN if "unknown" in verdicts else EXIT_AS_EXPECTED)
 
 
+def _json_value(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"--initial {text!r} is not JSON: strings need quotes, as in --initial '\"\"'") from error
+
+
 def _history_file(path: Path) -> Path:
     file = path / "history.jsonl" if path.is_dir() else path
     if not file.is_file():
-        raise BadInput(f"{file}: there is no such history: name a history.jsonl or the folder of a run")
+        raise BadInput(f"{file}: there is no such history: name a file or the folder of a run")
     return file
 
 
@@ -228,9 +262,9 @@ def replay(run_folder: Path, cluster: Any, results: Path) -> None:
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(["protocols", "machines", "faults", "workloads", "checkers"]))
+@click.argument("what", type=click.Choice(["protocols", "machines", "faults", "workloads", "checkers", "models"]))
 def list_(what: str) -> None:
-    """What there is: protocols, machines, faults, workloads or checkers, with their options.
+    """What there is: protocols, machines, faults, workloads, checkers or models, with their options.
 
     \b
     rashomon list faults

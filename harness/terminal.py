@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.checkers.result import CheckResult
+from harness.models.values import show
 
 VERDICT_STYLE = {"valid": "bold green", "violation": "bold red", "unknown": "bold yellow"}
 _LINE_EVERY_SECONDS = 5.0
@@ -147,14 +148,17 @@ def _operation(operation: Mapping[str, Any]) -> str:
     """`12.410 - 12.431 s  process 3  read k0.1 -> 17  (ok, n2)`."""
     end = operation.get("return")
     span = f"{operation['call'] / 1e9:.3f} - {'never' if end is None else f'{end / 1e9:.3f} s'}"
-    value = "" if operation.get("value") is None else f" {operation['value']}"
-    result = f" -> {operation['result']}" if operation["type"] == "ok" and operation["f"] != "write" else ""
-    what = f"{operation['f']} {operation.get('key', '')}{value}{result}"
-    return f"{span:>22}  process {operation['process']}  {what}  ({operation['type']}, {operation.get('replica')})"
+    words = [operation["f"], operation.get("key") or ""]
+    words += [show(operation["value"])] if operation.get("value") is not None else []
+    if operation["type"] == "ok" and (operation.get("result") is not None or operation.get("value") is None):
+        words += ["->", show(operation.get("result"))]
+    replica = f", {operation['replica']}" if operation.get("replica") else ""
+    what = " ".join(filter(None, words))
+    return f"{span:>22}  process {operation['process']}  {what}  ({operation['type']}{replica})"
 
 
 def print_catalogue(what: str) -> None:
-    """All protocols, machines, faults, workloads or checkers: what each is, and its options with their defaults."""
+    """All protocols, machines, faults, workloads, checkers or models: what each is, and its options with their defaults."""
     out = console()
     for name, sentence, options in _catalogue(what):
         out.print(f"[bold]{escape(name)}[/]")
@@ -172,6 +176,7 @@ def print_catalogue(what: str) -> None:
 def _catalogue(what: str) -> list[tuple[str, str, type[BaseModel] | None]]:
     from faults.catalogue import FAULTS
     from harness.checkers import CHECKERS
+    from harness.models import MODELS
     from harness.workloads import WORKLOADS
     from node.machines import MACHINES
     from node.protocols import PROTOCOLS
@@ -182,6 +187,8 @@ def _catalogue(what: str) -> list[tuple[str, str, type[BaseModel] | None]]:
         return [(name, _functions(kind.functions), None) for name, kind in MACHINES.items()]
     if what == "faults":
         return [(name, fault.summary, fault.Options) for name, fault in FAULTS.items()]
+    if what == "models":
+        return [(name, _functions(kind.functions), None) for name, kind in MODELS.items()]
     if what == "workloads":
         return [(name, kind.summary, kind.Options) for name, kind in WORKLOADS.items()]
     return [(name, str(kind.question), None) for name, kind in CHECKERS.items()]

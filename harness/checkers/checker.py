@@ -44,10 +44,13 @@ def judge(checker: Checker, spec: RunSpec, events: Sequence[Event], limits: Limi
     try:
         result = checker.check(spec, events, limits)
     except Exception as error:
-        statistics: dict[str, Any] = {"traceback": traceback.format_exc()}
-        sentence = (
-            f"the checker crashed ({type(error).__name__}: {error}): this is a bug of the checker, please report it"
-        )
-        result = CheckResult(checker.name, "unknown", sentence, statistics=statistics)
+        result = crashed(checker.name, error)
     result.statistics.setdefault("seconds", round(time.monotonic() - began, 3))
     return result
+
+
+def crashed(name: str, error: Exception) -> CheckResult:
+    """What a checker says that came to no end of its own. To be called while the exception is handled."""
+    statistics: dict[str, Any] = {"traceback": traceback.format_exc()}
+    sentence = f"the checker crashed ({type(error).__name__}: {error}): this is a bug of the checker, please report it"
+    return CheckResult(name, "unknown", sentence, statistics=statistics)

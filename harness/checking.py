@@ -1,0 +1,135 @@
+"""Checking anybody's history: one function, `check`, for programs, and what `rashomon check` does.
+
+A history may be a file of any known format, or a plain list. Ten lines::
+
+    from harness.checking import check
+
+    history = [
+        {"process": 0, "f": "write", "value": 1, "call": 0, "return": 10},
+        {"process": 1, "f": "write", "value": 2, "call": 20, "return": 30},
+        {"process": 0, "f": "read", "result": 1, "call": 40, "return": 50},
+    ]
+    result = check(history, "register")
+    print(result.verdict)  # violation
+    for finding in result.findings:
+        print(finding.anomaly, finding.sentence)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from harness.checkers.checker import Limits, crashed
+from harness.checkers.linearizable import Linearizable
+from harness.checkers.operations import Operation, Record
+from harness.checkers.result import CheckResult, Finding
+from harness.errors import BadInput
+from harness.formats import open_history
+from harness.formats.plain import record_from
+from harness.models import MODELS
+from harness.models.guarded import guarded, make_model
+from harness.models.model import Model
+
+__all__ = ["AUTO", "Finding", "History", "Result", "check"]
+
+AUTO = "auto"
+_WITH_INITIAL = ("register", "kv")
+Result = CheckResult
+"""`.verdict` (`valid`, `violation` or `unknown`), `.sentence` (what was judged and what came of it), `.findings`,
+`.statistics`, and `.as_json()`."""
+History = str | PathLike[str] | Record | Iterable[Mapping[str, Any] | Operation]
+
+
+def check(
+    history: History,
+    model: Model | str = AUTO,
+    *,
+    format: str = AUTO,
+    initial: Any = None,
+    limits: Limits | None = None,
+) -> Result:
+    """Whether one order of the operations explains what every client saw.
+
+    `history` is a file, or a list of operations or events (see `harness.formats.plain.record_from`). `model` is an object,
+    one of the names in `harness.models.MODELS`, `package.module:Class`, or `auto`: the only model that knows all the
+    functions of the history, a register if it is one. `initial` is what a register or key holds at first, for a model that
+    is given by name. `format` is one of `harness.formats.FORMATS`, for files. `limits` are 60 seconds and 1024 MB if left
+    out, reading apart; what can't be decided within them is `unknown`.
+
+    Raises `harness.errors.BadInput`, with one sentence that says what is wrong and where, if the history can't be read or
+    isn't one, or the model doesn't fit it or is broken: there is no verdict then.
+    """
+    limits = limits or Limits()
+    place: Callable[[Operation], str]
+    if isinstance(history, str | PathLike):
+        source = open_history(Path(history), format)
+        record, place, usual = source.record(), source.place, source.initial
+    else:
+        record = history if isinstance(history, Record) else record_from(history)
+        place, usual = _event, None
+    chosen = guarded(_chosen(model, record, initial, usual), limits.time_seconds)
+    _refuse_foreign_operations(record, chosen, place)
+    began = time.monotonic()
+    try:
+        result = Linearizable(chosen).check_record(record, chosen, limits)
+    except BadInput:
+        raise
+    except Exception as error:
+        result = crashed(Linearizable.name, error)
+    if not record.operations:
+        result.statistics["warning"] = f"{_named(history)} holds no operation that happened: there is nothing to judge"
+    result.statistics.setdefault("model", chosen.name)
+    result.statistics.setdefault("seconds", round(time.monotonic() - began, 3))
+    return result
+
+
+def _named(history: History) -> str:
+    return str(history) if isinstance(history, str | PathLike) else "the history"
+
+
+def _event(operation: Operation) -> str:
+    return f"event {operation.index} of the history"
+
+
+def _chosen(model: Model | str, record: Record, initial: Any, usual: Any) -> Model:
+    """`usual` is what a key or register holds at first in histories of this format, if nobody says otherwise."""
+    if isinstance(model, Model):
+        return model
+    name = _fitting(record) if model == AUTO else model
+    if initial is None and name in _WITH_INITIAL:
+        initial = usual
+    return make_model(name, initial)
+
+
+def _fitting(record: Record) -> str:
+    """The name of the model whose operations these are."""
+    functions = {operation.f for operation in record.operations} | {operation.f for operation in record.failed}
+    names = [name for name, kind in MODELS.items() if functions <= kind.functions.keys()]
+    if "register" in names:
+        return "register"
+    fitting = [name for name in names if _knows_all(MODELS[name](), record)]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = ", ".join(sorted(functions))
+    if names:
+        choice = " and ".join(fitting or names)
+        raise BadInput(f"the functions {listed} are those of the models {choice}: say which one it is (--model)")
+    known = "; ".join(f"{name}: {', '.join(kind.functions)}" for name, kind in MODELS.items())
+    raise BadInput(
+        f"no model knows all the functions {listed} ({known}): name your own with --model package.module:Class"
+    )
+
+
+def _knows_all(model: Model, record: Record) -> bool:
+    return all(model.problem(operation) is None for operation in record.operations)
+
+
+def _refuse_foreign_operations(record: Record, model: Model, place: Callable[[Operation], str]) -> None:
+    for operation in record.operations:
+        problem = model.problem(operation)
+        if problem is not None:
+            raise BadInput(f"{place(operation)}: {problem}")

@@ -1,0 +1,197 @@
+"""A history in a file, whatever its format: read as it is needed, line by line, and never held as a whole."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.checkers.operations import Operation, Record, from_intervals, operations
+from harness.errors import BadInput
+from harness.formats.jepsen import LOG_LINE, PORCUPINE_LINE, read_edn, read_log, read_porcupine
+from harness.formats.jsonl import read_jsonl
+from harness.formats.lines import BadLine, open_text
+from harness.formats.table import read_csv
+from harness.history import BadHistory, Event
+from harness.models.values import show
+from node.registry import unknown
+
+_Reader = Callable[[Path], Iterator[tuple[int, Any]]]
+
+_READERS: dict[str, _Reader] = {
+    "jsonl": read_jsonl,
+    "edn": read_edn,
+    "jepsen-log": read_log,
+    "porcupine": read_porcupine,
+    "csv": read_csv,
+}
+FORMATS = tuple(_READERS)
+_OWN_TIMES = ("jsonl", "csv")
+"""Formats whose times follow the order of their events. Jepsen takes the time before it writes the event down, so that
+the lines of two processes may be the other way round: there the order of the lines counts."""
+_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+_HEAD = 65536
+_SECOND = 1_000_000_000
+
+
+class Source:
+    """One file and its format."""
+
+    def __init__(self, path: Path, format: str) -> None:
+        self.path = path
+        self.format = format
+        self.line = 0
+        """The line (from 1) in which what was read last ends."""
+        self._clock = Clock(strict=format in _OWN_TIMES)
+
+    @property
+    def initial(self) -> Any:
+        """What a key or a register of this format holds before anything is written."""
+        return "" if self.format == "porcupine" else None
+
+    def record(self) -> Record:
+        """The operations of the file. Raises `BadInput`, with file and line, if it is no history that can be judged."""
+        try:
+            items = self._items()
+            first = next(items, None)
+            if isinstance(first, Operation):
+                return record_of([first, *items], self._at_number)
+            return operations(self._stamped(first, items))
+        except BadLine as problem:
+            raise BadInput(f"{self.path}:{problem.line}: {problem}") from problem
+        except BadHistory as problem:
+            raise BadInput(f"{self.path}:{self.line}: not a history that can be judged: {problem}") from problem
+        except OSError as error:
+            raise BadInput(f"{self.path}: can't be read ({error.strerror})") from error
+
+    def place(self, operation: Operation) -> str:
+        """`file:line` of an operation of the record: reads the file again up to there."""
+        for number, (line, item) in enumerate(_READERS[self.format](self.path)):
+            if isinstance(item, Operation):
+                same = (item.process, item.f, item.call_ns) == (operation.process, operation.f, operation.call_ns)
+            else:
+                same = number == operation.index
+            if same:
+                return f"{self.path}:{line}"
+        return str(self.path)
+
+    def _items(self) -> Iterator[Any]:
+        for line, item in _READERS[self.format](self.path):
+            self.line = line
+            yield item
+
+    def _stamped(self, first: Event | None, rest: Iterator[Event]) -> Iterator[Event]:
+        if first is None:
+            return
+        yield self._clock.stamp(first, 0)
+        for position, event in enumerate(rest, 1):
+            yield self._clock.stamp(event, position)
+
+    def _at_number(self, number: int) -> int:
+        """The line of the operation of that number (from 0), in a table of operations."""
+        lines = (line for line, _ in _READERS[self.format](self.path))
+        return next(islice(lines, number, None))
+
+
+class Clock:
+    """Sees to it that events are numbered and have times that don't run back."""
+
+    def __init__(self, strict: bool) -> None:
+        self._strict = strict
+        self._timed = False
+        self._now = 0
+
+    def stamp(self, event: Event, position: int) -> Event:
+        """Where a history has no times, every event takes a second."""
+        process = event.get("process")
+        if not isinstance(process, int | str) or isinstance(process, bool):
+            raise BadHistory(f"process {show(process)} is neither a number nor a name")
+        event["index"] = position
+        if position == 0:
+            self._timed = "time" in event
+        if self._timed != ("time" in event):
+            raise BadHistory(f"event {position} has {'no' if self._timed else 'a'} time, unlike those before it")
+        event["time"] = self._time(event["time"], position) if self._timed else position * _SECOND
+        for name in ("f", "key"):
+            text = event.get(name)
+            if type(text) is str:  # a million events, but few different functions and keys
+                event[name] = sys.intern(text)
+        return event
+
+    def _time(self, time: Any, position: int) -> int:
+        if not isinstance(time, int) or isinstance(time, bool) or time < 0:
+            raise BadHistory(f"event {position}: time {show(time)} is not a whole number of nanoseconds, 0 or more")
+        if self._strict:
+            return time
+        self._now = max(self._now, time)
+        return self._now
+
+
+def record_of(given: list[Operation], line_of: Callable[[int], int]) -> Record:
+    """The record of operations that are known by their times; raises `BadLine` if two of one process overlap."""
+    last: dict[int | str, Operation] = {}
+    numbers = {id(operation): number for number, operation in enumerate(given)}
+    ordered = sorted(given, key=lambda operation: operation.call_ns)
+    for operation in ordered:
+        before = last.get(operation.process)
+        if before is not None and before.return_ns is not None and before.return_ns > operation.call_ns:
+            raise BadLine(
+                line_of(numbers[id(operation)]),
+                f"process {operation.process} calls {operation.f} at {operation.call_ns} ns, while its {before.f} was open "
+                f"(from {before.call_ns} to {before.return_ns} ns): a process has one operation open at a time",
+            )
+        last[operation.process] = operation
+    ordered = from_intervals(ordered)
+    return Record(
+        [operation for operation in ordered if operation.type != "fail"],
+        [operation for operation in ordered if operation.type == "fail"],
+    )
+
+
+def open_history(path: Path, format: str = "auto") -> Source:
+    """A file, and the format that is named or that it looks like.
+
+    Raises `BadInput` if there is no such file, format, or nothing that it looks like.
+    """
+    if format != "auto":
+        if format not in _READERS:
+            raise BadInput(str(unknown("format", format, [*FORMATS, "auto"])))
+        return Source(path, format)
+    try:
+        with path.open("rb") as file:
+            binary = b"\0" in file.read(_HEAD)
+        with open_text(path) as text:
+            head = text.read(_HEAD)
+    except OSError as error:
+        raise BadInput(f"{path}: can't be read ({error.strerror})") from error
+    found = _SUFFIXES.get(path.suffix.lower()) or (None if binary else _looks_like(head))
+    if found is None:
+        first = next((line for line in head.splitlines() if line.strip()), "")
+        raise BadInput(
+            f"{path}: not a history in any known format (it begins with {first[:40]!r}): the formats are "
+            f"{', '.join(FORMATS)}; name one with --format if this is one"
+        )
+    return Source(path, found)
+
+
+def _looks_like(head: str) -> str | None:
+    """The format of a text that begins so."""
+    lines = [line for line in head.splitlines() if line.strip() and not line.lstrip().startswith(";")]
+    if not lines:
+        return "jsonl"
+    first = lines[0].lstrip()
+    if PORCUPINE_LINE.fullmatch(first):
+        return "porcupine"
+    if re.match(r"""[\[({\s,]*(?:#[\w.:]+\s*)?\{\s*:|[\[(]\s*(?:[\])]|$)""", first) or first.startswith("#"):
+        return "edn"
+    if first.startswith("{"):
+        return "jsonl"
+    if any(LOG_LINE.match(line) for line in lines):
+        return "jepsen-log"
+    names = {re.sub(r"_.*", "", name.strip(' "').lower()) for name in re.split(r"[,;\t]", first)}
+    if "f" in names and names & {"process", "call"}:
+        return "csv"
+    return None
