@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -15,13 +16,14 @@ from harness.history import BadHistory, Event
 from harness.models.values import canonical, show
 
 _OF_AN_OPERATION = ("process", "f", "key", "value", "result", "type", "call", "return", "replica")
+_NANOSECONDS = 1_000_000_000
 
 
 def record_from(items: Iterable[Mapping[str, Any] | Operation]) -> Record:
     """The record of operations, or of events in the order in which they happened.
 
-    An operation is a mapping with `f`, `call` and `return` (nanoseconds, as `time.monotonic_ns()` gives them; `return` is
-    None or left out if nothing came back), and, where they matter, `value`, `result`, `key`, `process` (left out: a process
+    An operation is a mapping with `f`, `call` and `return` (seconds, as `time.monotonic()` gives them; `return` is None or
+    left out if nothing came back), and, where they matter, `value`, `result`, `key`, `process` (left out: a process
     of its own), `type` (`ok`, `info` or `fail`) and `replica`. An event is as `harness.history` describes it.
     Raises `BadInput` if they are neither.
     """
@@ -95,6 +97,6 @@ def _json(value: Any, number: int) -> Any:
 
 
 def _time(time: Any, name: str, number: int) -> int:
-    if not isinstance(time, int) or isinstance(time, bool):
-        raise BadLine(number, f"its {name} is {time!r}, not a whole number of nanoseconds: see time.monotonic_ns()")
-    return time
+    if not isinstance(time, int | float) or isinstance(time, bool) or not math.isfinite(time):
+        raise BadLine(number, f"its {name} is {time!r}, not a number of seconds such as time.monotonic() gives")
+    return round(time * _NANOSECONDS)

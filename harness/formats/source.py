@@ -167,7 +167,7 @@ def open_history(path: Path, format: str = "auto") -> Source:
             head = text.read(_HEAD)
     except OSError as error:
         raise BadInput(f"{path}: can't be read ({error.strerror})") from error
-    found = _SUFFIXES.get(path.suffix.lower()) or (None if binary else _looks_like(head))
+    found = None if binary else _SUFFIXES.get(path.suffix.lower()) or _looks_like(head)
     if found is None:
         first = next((line for line in head.splitlines() if line.strip()), "")
         raise BadInput(
