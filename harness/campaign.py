@@ -39,6 +39,7 @@ fixed times); `for_seconds` until it is healed; `weight` inside a `mix`.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +49,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from faults.catalogue import FAULTS
 from faults.fault import Setting
 from harness.checkers import CHECKERS
+from harness.cluster.compose import MOST_REPLICAS
 from harness.spec import ChecksSpec, Choice, ClientsSpec, Named, NemesisSpec, RunSpec, Stream, Verdict
 from harness.workloads import WORKLOADS
 from harness.yaml_lines import Document, Place, read_document
@@ -55,6 +57,8 @@ from node.machines import MACHINES
 from node.protocols import PROTOCOLS
 from node.registry import UnknownName, unknown
 
+LATEST = "latest"
+"""Beside the folders of campaigns, the name of the link to the newest run."""
 _SCHEDULE = ("every_seconds", "first_seconds", "at_seconds", "for_seconds", "weight")
 _AXES = ("protocols", "workloads", "faults", "seeds")
 
@@ -111,6 +115,8 @@ def load_campaign(path: Path, overrides: Overrides | None = None) -> list[RunSpe
     _validate(document, _File, document.data, ())
     top = {key: value for key, value in document.data.items() if key not in ("name", "description", "cells")}
     name = document.data.get("name") or path.stem
+    if name == LATEST:
+        raise document.error(f"results/{LATEST} points to the newest run: give the campaign another `name`", ("name",))
     entries: list[tuple[dict[str, Any], Place]] = [(top, ())]
     if document.data.get("cells"):
         entries = [({**top, **entry}, ("cells", number)) for number, entry in enumerate(document.data["cells"])]
@@ -135,8 +141,15 @@ def _sentence(document: Document, error: ValidationError, place: Place, model: t
     if first["type"] == "extra_forbidden":
         known: list[str] = list(_fields_at(model, first["loc"][:-1]))
         return document.error(str(unknown("key", str(name), known)), where)
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return document.error(f"{name} {first['input']!r:.60}: {message}", where)
+    if isinstance(name, int):
+        name = f"item {name + 1}"
+    return document.error(f"{name} {first['input']!r:.60}: {_message(first['msg'])}", where)
+
+
+def _message(message: str) -> str:
+    """Pydantic's words, without the names of our classes."""
+    plain = re.sub(r"valid dictionary or instance of \w+", "mapping", message)
+    return plain[0].lower() + plain[1:]
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> Iterator[str]:
@@ -161,6 +174,7 @@ class _EntryReader:
         self.entry: _Entry = _validate(document, _Entry, entry, place)
 
     def cells(self, campaign: str) -> Iterator[RunSpec]:
+        self._check_cluster()
         protocols = [self._protocol(*item) for item in self._items("protocols")]
         workloads = [self._workload(*item) for item in self._items("workloads", ["register"])]
         nemeses = [(self._nemesis(*item), item[1]) for item in self._items("faults", ["none"])]
@@ -168,6 +182,14 @@ class _EntryReader:
         for protocol, workload, (nemesis, place), seed in itertools.product(protocols, workloads, nemeses, seeds):
             self._check_faults(protocol, nemesis, place)
             yield self._spec(campaign, protocol, workload, nemesis, seed)
+
+    def _check_cluster(self) -> None:
+        entry = self.entry
+        if entry.cluster == "docker" and entry.replicas > MOST_REPLICAS:
+            sentence = (
+                f"the docker cluster has {MOST_REPLICAS} replicas, not {entry.replicas}: use fewer, or cluster local"
+            )
+            raise self._error(sentence, (*self.place, "replicas") if "replicas" in self._own() else ("replicas",))
 
     def _items(self, axis: str, default: list[Any] | None = None) -> list[tuple[Any, Place]]:
         """The items of an axis and where each stands; a single value is an axis of one."""
@@ -209,8 +231,8 @@ class _EntryReader:
                     raise self._error(f"{kind} {name!r} takes no options: remove {key!r}", where) from error
                 sentence = str(unknown(f"option of {kind} {name!r}:", key, model.model_fields))
                 raise self._error(sentence.replace(":'", ": '"), where) from error
-            message = first["msg"][0].lower() + first["msg"][1:]
-            raise self._error(f"{kind} {name!r}, {key} {first['input']!r:.60}: {message}", where) from error
+            sentence = f"{kind} {name!r}, {key} {first['input']!r:.60}: {_message(first['msg'])}"
+            raise self._error(sentence, where) from error
 
     def _protocol(self, item: Any, place: Place) -> Named:
         name, options = self._named(item, place, "protocol")
@@ -289,6 +311,8 @@ class _EntryReader:
         if "at_seconds" in fields:
             fields = {**fields, "every_seconds": None}
         stream: Stream = _validate(self.document, Stream, fields, place)
+        if not stream.at_seconds and stream.every_seconds is None:
+            raise self._error("a fault needs a schedule: say `every_seconds` or `at_seconds`", place)
         return stream
 
     def _choice(self, item: Any, place: Place) -> tuple[Choice, dict[str, Any]]:

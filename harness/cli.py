@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,6 +19,7 @@ import click
 from faults.cluster import ClusterError
 from harness.errors import (
     EXIT_AS_EXPECTED,
+    EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
     EXIT_RUN_FAILED,
     EXIT_UNKNOWN,
@@ -32,13 +35,27 @@ RESULTS = Path("results")
 class _Group(click.Group):
     """Turns the errors that a user can cause into one sentence and an exit code, for every command."""
 
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.UsageError as error:
+            _refuse(error)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _signals_interrupt():
+                return super().invoke(context)
+        except KeyboardInterrupt:
+            _fail("interrupted", EXIT_INTERRUPTED)
+        except click.UsageError as error:
+            _refuse(error)
         except RashomonError as error:
             _fail(str(error), error.exit_code)
         except ClusterError as error:
             _fail(str(error), EXIT_RUN_FAILED)
+        except BrokenPipeError:  # whoever was reading has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(EXIT_RUN_FAILED)
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
             _fail(f"the system refused: {error.strerror}{place}", EXIT_RUN_FAILED)
@@ -48,10 +65,10 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(context, args)
-        except click.UsageError as error:
+        except click.UsageError:
             from node.registry import unknown
 
-            _fail(f"{unknown('command', args[0], self.commands)}; `rashomon --help` lists them", error.exit_code + 1)
+            _fail(f"{unknown('command', args[0], self.commands)}; `rashomon --help` lists them", EXIT_BAD_INPUT)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
@@ -59,7 +76,56 @@ def _fail(sentence: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _refuse(error: click.UsageError) -> NoReturn:
+    """A command line that can't be meant: click's own exit code for it would say `unknown` here."""
+    command = error.ctx.command_path if error.ctx else "rashomon"
+    what = " ".join(error.format_message().split()).rstrip(".")
+    _fail(f"{what[0].lower()}{what[1:]}: `{command} --help` tells what can be said", EXIT_BAD_INPUT)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM, and the end of the terminal, do what Ctrl-C does: so that what was started is stopped."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _handling((signal.SIGTERM, signal.SIGHUP), on_signal):
+        yield
+
+
+@contextmanager
+def _handling(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle these signals so within the block."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        if before.get(signal.SIGHUP) is signal.SIG_IGN:  # as `nohup` wants it
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds above 0; to click's own range `nan` is one too."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail("nan is not a number of seconds.", param, ctx)
+        return seconds
+
+
+@click.group(
+    cls=_Group,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="rashomon", prog_name="rashomon")
 @click.pass_context
 def main(context: click.Context) -> None:
@@ -74,8 +140,11 @@ def main(context: click.Context) -> None:
     """
     from harness.cluster.leftovers import sweep
 
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        return
     for sentence in sweep():
-        click.echo(f"rashomon: cleaned up after a run that was killed: {sentence}", err=True)
+        click.echo(f"rashomon: {sentence}", err=True)
 
 
 _cluster = click.option("--cluster", type=click.Choice(["local", "docker"]), help="Instead of the campaign's own.")
@@ -85,7 +154,7 @@ _cluster = click.option("--cluster", type=click.Choice(["local", "docker"]), hel
 @click.argument("campaign", type=click.Path(path_type=Path))
 @_cluster
 @click.option("--seed", type=click.IntRange(min=0), help="Run every cell with this one seed.")
-@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+@click.option("--time-limit", type=_Seconds(), metavar="SECONDS",
               help="How long clients and faults work in each cell.")  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1, 25), help="How many replicas each cluster has.")
 @click.option("--only", metavar="TEXT", help="Only the cells whose name contains TEXT.")
@@ -139,7 +208,7 @@ def _print_specs(specs: list[Any]) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one raises KeyboardInterrupt."""
+    """An event that the first Ctrl-C, SIGTERM or end of the terminal sets; the second one raises KeyboardInterrupt."""
     interrupt = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -147,14 +216,11 @@ def _interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         interrupt.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield interrupt
+        with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), on_signal):
+            yield interrupt
     except KeyboardInterrupt:
         _fail("interrupted twice: stopped without finishing the checks; the history is kept", EXIT_INTERRUPTED)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @main.command()
@@ -165,7 +231,7 @@ def _interruptible() -> Iterator[threading.Event]:
 @click.option("--format", default="auto", show_default=True, metavar="NAME",
               help="jsonl, edn, jepsen-log, porcupine or csv. `auto`: what the file looks like.")  # fmt: skip
 @click.option("--initial", metavar="JSON", help="What a register or a key holds at first; null if left out.")
-@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+@click.option("--time-limit", type=_Seconds(), default=60.0, show_default=True,
               metavar="SECONDS", help="After this the verdict is `unknown`.")  # fmt: skip
 @click.option("--memory-limit", type=click.IntRange(min=16), default=1024, show_default=True, metavar="MB",
               help="How much memory the check may take, the history apart.")  # fmt: skip

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ Verdict = Literal["valid", "violation", "unknown"]
 
 
 class Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Named(Spec):
@@ -36,7 +36,7 @@ class Choice(Spec):
     fault: str
     options: dict[str, Any] = Field(default_factory=dict)
     for_seconds: float = Field(default=3.0, gt=0, description="healed this long after it was injected")
-    weight: float = Field(default=1.0, gt=0, description="how often it is drawn, against the other choices")
+    weight: float = Field(default=1.0, gt=0, le=1e6, description="how often it is drawn, against the other choices")
 
 
 class Stream(Spec):
@@ -47,9 +47,9 @@ class Stream(Spec):
     """
 
     choices: list[Choice] = Field(min_length=1)
-    every_seconds: float | None = Field(default=6.0, gt=0)
+    every_seconds: float | None = Field(default=6.0, ge=0.05)
     first_seconds: float = Field(default=2.0, ge=0)
-    at_seconds: list[float] | None = None
+    at_seconds: list[Annotated[float, Field(ge=0)]] | None = None
 
 
 class NemesisSpec(Spec):

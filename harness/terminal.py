@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,10 +28,31 @@ VERDICT_STYLE = {"valid": "bold green", "violation": "bold red", "unknown": "bol
 _LINE_EVERY_SECONDS = 5.0
 
 
+class _LastingConsole(Console):
+    """One whose reader may go away, or whose disk may fill up: it falls silent, and the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the thread that prints."""
+        self._fall_silent()
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        try:
+            super().print(*objects, **how)
+        except OSError:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        self.quiet = True
+        with suppress(OSError):  # what is still in the buffer would fail again when the interpreter ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+
 def console() -> Console:
     """Standard output; 100 columns where it is no terminal, so that logs stay readable."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=100)
+    plain = _LastingConsole(highlight=False)
+    return plain if plain.is_terminal else _LastingConsole(highlight=False, width=100)
 
 
 class TerminalProgress:

@@ -20,18 +20,25 @@ class Document:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self._lines: dict[Place, int] = {(): 1}
-        loader = yaml.SafeLoader(text)
         try:
-            node = loader.get_single_node()
-            self.data: Any = None if node is None else self._read(node, (), loader)
+            self.data: Any = self._parse(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = f"{path}:{mark.line + 1}" if mark else str(path)
             raise BadInput(f"{where}: not valid YAML: {error.problem or error.context}") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise BadInput(f"{path}:{line}: not valid YAML: {error.reason} (U+{error.character:04X})") from error
         except yaml.YAMLError as error:
             raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
         except RecursionError as error:
             raise BadInput(f"{path}: not valid YAML for a campaign: it is nested too deeply") from error
+
+    def _parse(self, text: str) -> Any:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            return None if node is None else self._read(node, (), loader)
         finally:
             loader.dispose()
 
@@ -42,8 +49,8 @@ class Document:
             mapping: dict[Any, Any] = {}
             for key_node, value_node in node.value:
                 key = loader.construct_object(key_node, deep=True)
-                if not isinstance(key, str | int):
-                    raise self.error("a key must be a plain word", place)
+                if not isinstance(key, str):
+                    raise BadInput(f"{self.path}:{key_node.start_mark.line + 1}: a key must be a plain word")
                 if key in mapping:
                     raise BadInput(f"{self.path}:{key_node.start_mark.line + 1}: {key!r} is given twice: keep one")
                 mapping[key] = self._read(value_node, (*place, key), loader)
@@ -51,7 +58,10 @@ class Document:
             return mapping
         if isinstance(node, yaml.SequenceNode):
             return [self._read(item, (*place, index), loader) for index, item in enumerate(node.value)]
-        return loader.construct_object(node, deep=True)
+        try:
+            return loader.construct_object(node, deep=True)
+        except ValueError as error:  # a date with a 13th month, a number of 5,000 digits
+            raise self.error(f"this value can't be read: {str(error).partition(';')[0]}", place) from error
 
     def line(self, place: Iterable[str | int]) -> int:
         """The line of the value at `place`, or of the nearest one around it that is in the file."""

@@ -153,6 +153,20 @@ BAD = [
     ("", 1, "a campaign is a mapping"),
     ("protocols: [multi-paxos\nfaults: kill", 2, "not valid YAML"),
     ("protocols: !!python/object:os.system x", 1, "not valid YAML"),
+    ("protocols: multi-paxos\nname: a\0b", 2, "not valid YAML: special characters"),
+    ("protocols: multi-paxos\nduration_seconds: 2001-13-01", 2, "can't be read: month"),
+    ("protocols: multi-paxos\nreplicas: " + "9" * 5000, 2, "can't be read"),
+    ("protocols: multi-paxos\n3: x", 2, "a key must be a plain word"),
+    ("protocols: multi-paxos\nname: latest", 2, "give the campaign another `name`"),
+    ("protocols: multi-paxos\nduration_seconds: .nan", 2, "duration_seconds nan"),
+    ("protocols: multi-paxos\nfaults:\n  - kill: {for_seconds: .inf}", 3, "for_seconds inf"),
+    ("protocols: multi-paxos\nfaults:\n  - kill: {at_seconds: [1, .nan]}", 3, "item 2 nan"),
+    ("protocols: multi-paxos\nfaults:\n  - kill: {at_seconds: [-1]}", 3, "item 1 -1"),
+    ("protocols: multi-paxos\nfaults:\n  - kill: {at_seconds: []}", 3, "needs a schedule"),
+    ("protocols: multi-paxos\nfaults:\n  - kill: {every_seconds: 0.000000001}", 3, "every_seconds 1e-09"),
+    ("protocols: multi-paxos\nclients: {rate_per_second: .inf}", 2, "rate_per_second inf"),
+    ("protocols: multi-paxos\nclients: 3", 2, "should be a mapping"),
+    ("protocols: multi-paxos\nreplicas: 7\ncluster: docker", 2, "the docker cluster has 5 replicas, not 7"),
 ]
 
 

@@ -54,6 +54,32 @@ def test_a_misspelt_command_is_answered_with_the_right_one() -> None:
     assert "did you mean 'check'?" in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["run"], "missing argument"),
+        (["run", "x.yaml", "--foo"], "--foo"),
+        (["--foo"], "--foo"),
+        (["run", "x.yaml", "--replicas", "0"], "--replicas"),
+        (["run", "x.yaml", "--time-limit", "nan"], "nan"),
+        (["list", "fault"], "'faults'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_meant_is_one_sentence_and_code_3(arguments: list[str], part: str) -> None:
+    result = rashomon(*arguments)
+    assert result.exit_code == 3
+    assert part in result.output
+    assert "--help` tells" in result.output
+    assert result.output.startswith("rashomon: ")
+    assert len(result.output.splitlines()) == 1
+
+
+def test_without_a_command_it_explains_itself() -> None:
+    result = rashomon()
+    assert result.exit_code == 0
+    assert "Commands:" in result.output
+
+
 @pytest.mark.parametrize("what", ["protocols", "machines", "faults", "workloads", "checkers"])
 def test_catalogues(what: str) -> None:
     expected = {

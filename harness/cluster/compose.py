@@ -15,6 +15,8 @@ import yaml
 from faults.cluster import ClusterError
 
 FILE = "docker-compose.yml"
+MOST_REPLICAS = 5
+"""How many the file has."""
 PROJECT = "rashomon"
 """What a cluster is called that was brought up by the harness; one that was up keeps the name it has."""
 _UP_SECONDS = 900

@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 LABEL = "rashomon.part"
 """On every container of the compose file: `n1` ... `n5` or `toxiproxy`."""
 TOXIPROXY = "toxiproxy"
-MOST_REPLICAS = 5
 HOST = "127.0.0.1"
 PUBLIC_PORT, CONTROL_PORT, API_PORT = 8000, 8001, 8474
 _HEALTHY_SECONDS = 30.0
@@ -127,9 +126,9 @@ class DockerCluster(HttpCluster):
     kind = "docker"
 
     def __init__(self, replicas: int) -> None:
-        if replicas > MOST_REPLICAS:
+        if replicas > compose.MOST_REPLICAS:
             raise ClusterError(
-                f"{compose.FILE} has {MOST_REPLICAS} replicas, not {replicas}: use fewer, or --cluster local"
+                f"{compose.FILE} has {compose.MOST_REPLICAS} replicas, not {replicas}: use fewer, or --cluster local"
             )
         super().__init__(replicas)
         self._engine: Engine | None = None

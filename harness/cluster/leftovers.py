@@ -87,7 +87,7 @@ class Record:
                 self._write()
 
     def save(self) -> None:
-        """Write it so that a reader finds the old one or the new one, whole."""
+        """Write it so that a reader finds the old one or the new one, whole; raises `ClusterError` if that can't be done."""
         with self._writing:
             self._write()
 
@@ -96,8 +96,14 @@ class Record:
             {"kind": self.kind, "owner": self.owner, "children": self.children, "facts": self.facts}, indent=1
         )
         draft = self.path.with_suffix(".draft")
-        draft.write_text(text, "utf-8")
-        draft.replace(self.path)
+        try:
+            draft.write_text(text, "utf-8")
+            draft.replace(self.path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise ClusterError(
+                f"cannot write in {draft.parent} ({error.strerror}): free some space there, or set TMPDIR to another folder"
+            ) from error
 
     def end(self) -> None:
         """Remove the cluster's files and the record: nothing is left of it."""
