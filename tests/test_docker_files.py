@@ -78,3 +78,18 @@ def test_the_image_installs_what_the_project_depends_on_and_no_more() -> None:
     image = (ROOT / "node" / "requirements.txt").read_text("utf-8").splitlines()
     assert names(image) <= names(project["dependencies"])
     assert {line for line in image if not line.startswith("#")} <= set(project["dependencies"])
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "Error starting userland proxy: listen tcp4 127.0.0.1:28001: bind: address already in use",
+        "Error response from daemon: Bind for 127.0.0.1:28001 failed: port is already allocated",
+        "Error response from daemon: failed to bind host port 127.0.0.1:28001/tcp: address already in use",
+    ],
+)
+def test_a_port_that_is_taken_is_named(complaint: str) -> None:
+    printed = (
+        f"Creating n1 ... done\nERROR: for toxiproxy  {complaint}\nEncountered errors while bringing up the project.\n"
+    )
+    assert compose._reason(printed).startswith("the port 127.0.0.1:28001 is taken: ")

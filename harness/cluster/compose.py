@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ MOST_REPLICAS = 5
 """How many the file has."""
 PROJECT = "rashomon"
 """What a cluster is called that was brought up by the harness; one that was up keeps the name it has."""
+_TAKEN = re.compile(r"([0-9.]+:\d+).*(?:address already in use|port is already allocated)")
 _UP_SECONDS = 900
 """The first `up` may pull or build images."""
 _DOWN_SECONDS = 120
@@ -86,8 +88,11 @@ def _compose(project: str, arguments: Sequence[str], environment: Mapping[str, s
 
 def _reason(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Encountered errors")]  # the older one's way to end
     telling = [line for line in lines if "error" in line.lower() or "denied" in line.lower()] or lines
     reason = telling[-1] if telling else "it did not say why"
+    if taken := _TAKEN.search(reason):
+        return f"the port {taken[1]} is taken: end what listens there, or use --cluster local"
     if "image" in reason.lower() or "pull" in reason.lower() or "lookup" in reason.lower():
         return f"{reason} (if an image is missing: run `make images`)"
     return reason
