@@ -94,9 +94,14 @@ def passes(attempts: int = 3) -> Expectation:
     return Expectation("ok", lambda ping: ping.outcome == "ok", PATIENCE_SECONDS, attempts)
 
 
-def fails_with(outcome: str, timeout_seconds: float = BLOCKED_SECONDS) -> Expectation:
-    """A ping comes to nothing, in just this way."""
-    return Expectation(outcome, lambda ping: ping.outcome == outcome, timeout_seconds)
+def fails_with(outcome: str, timeout_seconds: float | None = None) -> Expectation:
+    """A ping comes to nothing, in just this way.
+
+    A refusal or a tear is waited for with patience, since a busy machine takes its time for them too; for silence a
+    shorter wait is enough.
+    """
+    patience = timeout_seconds or (BLOCKED_SECONDS if outcome == "timeout" else PATIENCE_SECONDS)
+    return Expectation(outcome, lambda ping: ping.outcome == outcome, patience)
 
 
 def predicted(link: Link, condition: Condition, timeout_seconds: float, busy: bool) -> Ping:
