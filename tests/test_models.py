@@ -193,8 +193,8 @@ def compare_with_brute_force(name: str, seed: int, histories: int) -> Counter[bo
 
 @pytest.mark.parametrize("name", MODELS)
 def test_small_histories_of_every_model_agree_with_brute_force(name: str) -> None:
-    outcomes = compare_with_brute_force(name, seed=1, histories=1000)
-    assert min(outcomes[True], outcomes[False]) > 100, outcomes
+    outcomes = compare_with_brute_force(name, seed=1, histories=2000)
+    assert min(outcomes[True], outcomes[False]) > 200, outcomes
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ LOG_LINE = re.compile(
 )
 _SUSPECT = re.compile(r".*jepsen\.util[ -]+:?[\w.-]+\s*\t|:?[\w.-]+\s*\t\s*:(?:invoke|ok|fail|info)\b")
 PORCUPINE_LINE = re.compile(
-    r'\s*\{:process (\d+), :type :(invoke|ok|fail|info), :f :(get|put|append), :key "((?:[^"\\]|\\.)*)", '
+    r'\s*\{:process (\d+), :type :(invoke|ok|fail|info), :f :(get|put|append), :key ("(?:[^"\\]|\\.)*"), '
     r':value (nil|"(?:[^"\\]|\\.)*")\}\s*'
 )
 _REMEMBERED = 10_000
@@ -117,6 +117,7 @@ def _process(text: str) -> int | str:
 def read_porcupine(path: Path) -> Iterator[tuple[int, Event]]:
     """The events of a key-value log; every line is one."""
     results = Results()
+    keys: dict[str, Any] = {}
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
@@ -126,5 +127,7 @@ def read_porcupine(path: Path) -> Iterator[tuple[int, Event]]:
                 number, "not an operation of a key-value log (:process, :type, :f, :key and :value in this order)"
             )
         process, kind, f, key, value = match.groups()
-        event: Event = {"process": int(process), "type": kind, "f": f, "key": key, "value": edn.loads(value)}
+        if key not in keys:
+            keys[key] = edn.loads(key)
+        event: Event = {"process": int(process), "type": kind, "f": f, "key": keys[key], "value": edn.loads(value)}
         yield number, results.settle(event)
