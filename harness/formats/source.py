@@ -32,7 +32,7 @@ FORMATS = tuple(_READERS)
 _OWN_TIMES = ("jsonl", "csv")
 """Formats whose times follow the order of their events. Jepsen takes the time before it writes the event down, so that
 the lines of two processes may be the other way round: there the order of the lines counts."""
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+_SUFFIXES = {".jsonl": "jsonl", ".edn": "edn", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 _HEAD = 65536
 _SECOND = 1_000_000_000
 

@@ -1,0 +1,282 @@
+"""Checking anybody's history: the function and the command."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import harness.checking
+from harness.checkers.checker import Limits
+from harness.checkers.operations import Operation
+from harness.checking import check
+from harness.cli import main
+from harness.errors import BadInput
+from harness.models.guarded import ModelError, guarded, make_model
+from harness.models.model import Model
+from harness.models.register import Register
+from tests.support import models
+
+STALE = [
+    {"process": 0, "f": "write", "value": 1, "call": 0, "return": 10},
+    {"process": 1, "f": "write", "value": 2, "call": 20, "return": 30},
+    {"process": 0, "f": "read", "result": 1, "call": 40, "return": 50},
+]
+FRESH = [*STALE[:2], {**STALE[2], "result": 2}]
+ETCD = "INFO  jepsen.util - {}\t:{}\t:{}\t{}\n"
+
+
+def rashomon(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_plain_list_is_judged() -> None:
+    assert check(FRESH, "register").verdict == "valid"
+    result = check(STALE, Register())
+    assert result.verdict == "violation"
+    (finding,) = result.findings
+    assert finding.anomaly == "stale read"
+    assert "40.000 s" in finding.sentence
+    assert result.statistics["model"] == "register"
+    assert json.loads(json.dumps(result.as_json()))["verdict"] == "violation"
+
+
+def test_the_example_of_the_manual_does_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(__file__).parent.parent
+    texts = [harness.checking.__doc__ or "", (root / "docs/checking.md").read_text(), (root / "README.md").read_text()]
+    for text in texts:
+        start = text.index("from harness.checking import check")
+        code = text[text.rindex("\n", 0, start) + 1 :]
+        code = textwrap.dedent(re.split(r"\n```|\Z", code, maxsplit=1)[0].rstrip().removesuffix('"""'))
+        exec(compile(code, "example", "exec"), {})
+        assert capsys.readouterr().out.startswith("violation\nstale read p0 read 1 "), code
+
+
+def test_an_empty_history_is_valid_with_a_warning(tmp_path: Path) -> None:
+    result = check([], "queue")
+    assert result.verdict == "valid"
+    assert "nothing to judge" in result.statistics["warning"]
+    (tmp_path / "empty.edn").write_text("; nothing\n")
+    told = rashomon("check", tmp_path / "empty.edn")
+    assert told.exit_code == 0
+    assert "warning" in told.stderr
+    assert "empty.edn holds no operation" in told.stderr
+
+
+def operations(*parts: tuple[str, Any, Any]) -> list[dict[str, Any]]:
+    return [
+        {"process": 0, "f": f, "value": value, "result": result, "call": 2 * number, "return": 2 * number + 1}
+        for number, (f, value, result) in enumerate(parts)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "good", "bad"),
+    [
+        ("register", [("write", 1, None), ("read", None, 1)], [("write", 1, None), ("read", None, 2)]),
+        ("kv", [("put", "a", None), ("append", "b", None), ("get", None, "ab")], [("append", "b", None), ("get", None, "bb")]),
+        ("counter", [("add", 2, None), ("read", None, 2)], [("add", 2, None), ("read", None, 3)]),
+        ("set", [("add", 2, None), ("read", None, [2])], [("add", 2, None), ("read", None, [2, 3])]),
+        ("set", [("add", 2, True), ("contains", 2, True)], [("remove", 2, True), ("contains", 2, False)]),
+        ("queue", [("enqueue", 1, None), ("dequeue", None, 1)], [("enqueue", 1, None), ("dequeue", None, None)]),
+        ("stack", [("push", 1, None), ("push", 2, None), ("pop", None, 2)], [("pop", None, 2)]),
+        ("lock", [("acquire", None, 1), ("release", None, True)], [("acquire", None, 1), ("acquire", None, 2)]),
+        ("log", [("append", 5, 0), ("read", None, [5])], [("append", 5, 1), ("read", None, [5])]),
+    ],
+)  # fmt: skip
+def test_the_model_is_found_by_the_functions(model: str, good: list[Any], bad: list[Any]) -> None:
+    result = check(operations(*good))
+    assert (result.verdict, result.statistics["model"]) == ("valid", model)
+    assert check(operations(*bad)).verdict == "violation"
+
+
+@pytest.mark.parametrize(
+    ("history", "model", "said"),
+    [
+        (operations(("add", 1, None)), "auto", "functions add are those of the models counter and set"),
+        (operations(("bid", 1, None)), "auto", "no model knows all the functions bid"),
+        (FRESH, "stack", "event 0 of the history: the model stack has no function 'write': it knows push, pop"),
+        (
+            operations(("cas", 1, True)),
+            "register",
+            r"event 0 of the history: a cas takes the value \[from, to\], not 1",
+        ),
+        (FRESH, "registr", "unknown model 'registr': did you mean 'register'"),
+        (FRESH, "os:path", "os:path is not a model: derive the class"),
+        (FRESH, "os.nothing:Model", "cannot import model 'os.nothing:Model'"),
+        (FRESH, "tests.support.models:Demanding", "can't be made without arguments"),
+    ],
+)
+def test_what_does_not_fit_is_told(history: list[Any], model: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        check(history, model)
+
+
+def test_an_initial_value() -> None:
+    history = operations(("read", None, 0), ("cas", [0, 1], True))
+    assert check(history).verdict == "violation"
+    assert check(history, initial=0).verdict == "valid"
+    assert check(history, "register", initial=0).verdict == "valid"
+    with pytest.raises(BadInput, match="the model counter takes no initial value"):
+        check(operations(("add", 1, None)), "counter", initial=0)
+
+
+def test_a_missing_key_of_porcupine_holds_the_empty_string(tmp_path: Path) -> None:
+    log = tmp_path / "c.txt"
+    log.write_text(
+        '{:process 0, :type :invoke, :f :get, :key "0", :value nil}\n'
+        '{:process 0, :type :ok, :f :get, :key "0", :value ""}\n'
+    )
+    assert check(log).verdict == check(log, "kv").verdict == "valid"
+    assert check(log, "kv", initial="x").verdict == "violation"
+
+
+def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = operations(("bid", 3, True), ("bid", 2, False), ("bid", 5, True))
+    assert check(history, "tests.support.models:Auction").verdict == "valid"
+    assert check(history, models.Auction()).verdict == "valid"
+    history[1]["result"] = True
+    assert check(history, models.Auction()).verdict == "violation"
+    # One in the working folder is found too.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("/nowhere")
+    source = Path(models.__file__).read_text()
+    (tmp_path / "my_own_models.py").write_text(source)
+    (tmp_path / "bids.csv").write_text("f,value,result,call,return\nbid,3,true,0,1\nbid,2,true,2,3\n")
+    told = rashomon("check", "bids.csv", "--model", "my_own_models:Auction")
+    assert told.exit_code == 1, told.output
+    (tmp_path / "broken_models.py").write_text("1 / 0\n")
+    told = rashomon("check", "bids.csv", "--model", "broken_models:Auction")
+    assert told.exit_code == 3
+    assert "cannot import model 'broken_models:Auction' (ZeroDivisionError" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            models.RaisesInStep(),
+            r"its step\(\) of bid\(3\) = true \(event 0\) in the state 0 raises KeyError: 'highest'",
+        ),
+        (models.GivesNothing(), "gives None, neither a list of states nor a sentence"),
+        (models.GivesEmptyList(), r"gives \[\], neither a list of states nor a sentence"),
+        (models.GivesLists(), "which can't be hashed: use tuples"),
+        (models.BeginsWithList(), r"its initial\(\) gives the state \[\]"),
+        (models.RaisesInPure(), r"its pure\(\) of bid\(3\) = true \(event 0\) raises"),
+        (models.RaisesInPartition(), r"its partition\(\) of bid"),
+        (models.PartitionsByNumber(), "gives 3, which is no string"),
+        (models.RaisesInProblem(), r"its problem\(\) of bid"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_broken_model_gives_a_sentence_and_no_verdict(model: Model, said: str) -> None:
+    with pytest.raises(ModelError, match=said) as caught:
+        check(operations(("bid", 3, True), ("bid", 4, True)), model)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_slow_step_is_stopped_in_time() -> None:
+    history = [{**one, "call": 0} for one in operations(*[("bid", number, None) for number in range(12)])]
+    for number, one in enumerate(history):
+        one["process"] = number
+    result = check(history, models.Slow(), limits=Limits(time_seconds=0.2))
+    assert result.verdict == "unknown"
+    assert "time limit of 0.2 s" in result.sentence
+
+
+def test_our_own_models_are_not_guarded() -> None:
+    assert isinstance(guarded(make_model("queue"), 1), type(make_model("queue")))
+    assert guarded(models.Auction(), 1).name == "auction"
+
+
+def test_a_crash_of_the_checker_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*arguments: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("harness.checking.Linearizable.check_record", crash)
+    result = check(FRESH, "register")
+    assert result.verdict == "unknown"
+    assert "RuntimeError: boom" in result.sentence
+
+
+def test_operations_are_placed_in_their_file(tmp_path: Path) -> None:
+    log = tmp_path / "etcd.log"
+    log.write_text("something else\n" + ETCD.format(0, "invoke", "read", "nil") + ETCD.format(1, "invoke", "cas", "5"))
+    with pytest.raises(BadInput, match=r"etcd.log:3: a cas takes the value"):
+        check(log, "register")
+    table = tmp_path / "operations.csv"
+    table.write_text("f,value,result,call,return\nread,,1,5,6\n\ncas,7,true,1,2\n")
+    with pytest.raises(BadInput, match=r"operations.csv:4: a cas takes the value"):
+        check(table, "register")
+
+
+def test_the_command_on_a_table_of_three_lines(tmp_path: Path) -> None:
+    table = tmp_path / "operations.csv"
+    table.write_text("f,value,result,call,return\nwrite,5,,0,1\nread,,4,2,3\n")
+    told = rashomon("check", table)
+    assert told.exit_code == 1
+    assert "value from nowhere" in told.stdout
+    assert "read -> 4" in told.stdout
+    assert rashomon("check", table, "--initial", "4").exit_code == 1
+    table.write_text("f,value,result,call,return\nwrite,5,,0,1\nread,,5,2,3\n")
+    assert rashomon("check", table).exit_code == 0
+
+
+def test_the_command_on_edn_and_with_json(tmp_path: Path) -> None:
+    history = tmp_path / "history.edn"
+    history.write_text(
+        "[{:process 0 :type :invoke :f :acquire} {:process 1 :type :invoke :f :acquire}\n"
+        " {:process 0 :type :ok :f :acquire} {:process 1 :type :ok :f :acquire}]\n"
+    )
+    told = rashomon("check", history, "--json")
+    assert told.exit_code == 1
+    (result,) = json.loads(told.stdout)
+    assert (result["verdict"], result["statistics"]["model"]) == ("violation", "lock")
+    assert rashomon("check", history, "--model", "register").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "xml"], "unknown format 'xml'"),
+        (["--initial", "{"], "--initial '{' is not JSON"),
+        (["--model", "nothing"], "unknown model 'nothing'"),
+        (["--model", "queue"], "operations.csv:2: the model queue has no function 'write'"),
+        (["--format", "edn"], "operations.csv:1: \"f\" is not an operation map"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence_and_code_3(tmp_path: Path, arguments: list[str], said: str) -> None:
+    table = tmp_path / "operations.csv"
+    table.write_text("f,value,result,call,return\nwrite,5,,0,1\n")
+    told = rashomon("check", table, *arguments)
+    assert told.exit_code == 3
+    assert said in told.stderr
+    assert told.output.count("\n") == 1
+
+
+def test_models_are_listed() -> None:
+    told = rashomon("list", "models")
+    assert told.exit_code == 0
+    for name in harness.checking.MODELS:
+        assert name in told.output
+
+
+def test_operations_of_a_record_are_taken_as_they_are() -> None:
+    record = harness.checking.record_from(STALE)
+    assert check(record, "register").verdict == "violation"
+    assert all(isinstance(one, Operation) for one in record.operations)
+
+
+def test_the_model_of_the_manual_judges() -> None:
+    text = (Path(__file__).parent.parent / "docs/checking.md").read_text()
+    start = text.index("from harness.models.model import Model")
+    names: dict[str, Any] = {}
+    exec(compile(text[start : text.index("```", start)], "model", "exec"), names)
+    auction = names["Auction"]()
+    assert check(operations(("bid", 3, True), ("bid", 2, False)), auction).verdict == "valid"
+    assert check(operations(("bid", 3, True), ("bid", 2, True)), auction).verdict == "violation"
