@@ -43,6 +43,8 @@ class Decision:
     why: str = ""
     proof: list[Operation] = field(default_factory=list)
     """For False: operations that contradict each other whatever else happened, if they could be told."""
+    anomaly: str = ""
+    """For False: what people call it, if the algorithm knows; then `why` is the sentence, and the proof is minimal."""
 
 
 class Undecided(Exception):
@@ -52,9 +54,14 @@ class Undecided(Exception):
 class Contradiction(Exception):
     """No order explains the history. `operations` are enough to see it, with the writers of what they saw."""
 
-    def __init__(self, why: str, operations: Iterable[Operation]) -> None:
+    def __init__(self, why: str, operations: Iterable[Operation], anomaly: str = "") -> None:
         super().__init__(why)
         self.operations = list(operations)
+        self.anomaly = anomaly
+
+    def decision(self) -> Decision:
+        proof = sorted(self.operations, key=lambda operation: operation.began)
+        return Decision(False, str(self), proof, self.anomaly)
 
 
 class Block:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checkers.checker import Checker, Limits
+from harness.checkers.linearizable.appends import as_register
 from harness.checkers.linearizable.budget import Budget, Stopped
 from harness.checkers.linearizable.decide import Answer, decide, quick
 from harness.checkers.linearizable.explain import explain, seconds
@@ -17,6 +18,7 @@ from harness.checkers.operations import Operation, Record, operations
 from harness.checkers.result import CheckResult, Finding
 from harness.history import BadHistory, Event
 from harness.models import MODELS
+from harness.models.kv import KeyValue
 from harness.models.model import Model
 from harness.models.register import Register
 from harness.models.values import canonical
@@ -131,9 +133,11 @@ def _findings(broken: list[_Part], model: Model, limits: Limits, budget: Budget)
     for part in broken:
         own = Budget(Limits(seconds_each, limits.memory_mb, limits.cancelled))
         stories: set[frozenset[object]] = set()
-        assert part.answer is not None
-        for violation in violations(part.operations, model, part.answer, own, MOST_FINDINGS_OF_A_KEY):
-            finding = _finding(part, model, violation)
+        seen_as = _as_register(part, model, own)
+        for violation in violations(
+            seen_as.part.operations, seen_as.model, seen_as.answer, own, MOST_FINDINGS_OF_A_KEY
+        ):
+            finding = _finding(seen_as, violation)
             told = _gist(violation)
             if told not in stories:
                 (others if stories else firsts).append(finding)
@@ -150,14 +154,42 @@ def _gist(violation: Violation) -> frozenset[object]:
     )
 
 
-def _finding(part: _Part, model: Model, violation: Violation) -> Finding:
+@dataclass
+class _View:
+    """A partition as its violations are told: as it is, or as a register."""
+
+    part: _Part
+    model: Model
+    answer: Answer
+    original: Callable[[Sequence[Operation]], list[Operation]] = list
+
+
+def _as_register(part: _Part, model: Model, budget: Budget) -> _View:
+    """A key of a key-value store is told like a register, where it is one."""
+    assert part.answer is not None
+    if type(model) is KeyValue and part.answer.algorithm == "near-linear" and not part.answer.anomaly:
+        try:
+            register = as_register(part.operations, model.initial(), budget)
+        except Stopped:
+            return _View(part, model, part.answer)
+        indexes = {operation.index for operation in part.answer.proof}
+        answer = replace(part.answer, proof=[one for one in register.operations if one.index in indexes])
+        failed = [replace(one, f="write") if one.f in ("put", "append") else one for one in part.failed]
+        return _View(_Part(part.key, register.operations, failed), Register(model.initial()), answer, register.told_by)
+    return _View(part, model, part.answer)
+
+
+def _finding(seen_as: _View, violation: Violation) -> Finding:
+    part, model = seen_as.part, seen_as.model
     proof = violation.operations
     shown = proof
     if len(proof) > _LONGEST_PROOF and not violation.minimal:
         near = sorted(proof, key=lambda operation: abs(operation.began - violation.culprit.began))[:_LONGEST_PROOF]
         shown = sorted(near, key=lambda operation: operation.began)
     anomaly, sentence = "no order", ""
-    if isinstance(model, Register):
+    if violation.story is not None:
+        anomaly, sentence = violation.story.anomaly, violation.story.sentence
+    elif isinstance(model, Register):
         story = explain(proof, part.operations, part.failed)
         anomaly, sentence = story.anomaly, story.sentence
     else:
@@ -172,7 +204,7 @@ def _finding(part: _Part, model: Model, violation: Violation) -> Finding:
         anomaly=anomaly,
         sentence=sentence,
         key=part.key,
-        operations=[operation.as_json() for operation in shown],
+        operations=[operation.as_json() for operation in seen_as.original(shown)],
         prefix_end=violation.culprit.return_ns,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.checkers.linearizable.budget import Budget, Stopped
 from harness.checkers.linearizable.decide import Answer, decide
+from harness.checkers.linearizable.explain import Story
 from harness.checkers.linearizable.support import Support
 from harness.checkers.operations import Operation
 from harness.models.model import Model
@@ -27,6 +28,8 @@ class Violation:
     """Those that prove it, in order of invocation."""
     minimal: bool
     """Whether none of them can be left out (with those that saw its value)."""
+    story: Story | None = None
+    """What it is, if the algorithm that found it knows."""
 
 
 def violations(
@@ -65,7 +68,8 @@ def _rough(operations: Sequence[Operation], answer: Answer) -> Violation:
     """What can be said without another look."""
     proof = answer.proof or ([answer.failed_at] if answer.failed_at is not None else list(operations[-1:]))
     culprit = answer.failed_at or max(proof, key=lambda operation: operation.ended or -1)
-    return Violation(culprit, proof, minimal=False)
+    story = Story(answer.anomaly, answer.sentence) if answer.anomaly else None
+    return Violation(culprit, proof, minimal=False, story=story)
 
 
 def _first(
@@ -75,11 +79,15 @@ def _first(
     answer: Answer,
     budget: Budget,
 ) -> Violation:
+    whole = answer
     end, answer = _shortest_prefix(operations, model, answer, budget)
+    if whole.anomaly and _shortest_prefix(whole.proof, model, whole, budget)[0] == end:
+        answer = whole  # it fails there for that reason, and the names of what came later make it plainer
     culprit = next(operation for operation in operations if operation.ended == end)
     prefix = until(operations, end, model)
     proof, minimal = _proof(prefix, model, answer, culprit, budget)
-    return Violation(original[culprit.index], [original[operation.index] for operation in proof], minimal)
+    story = Story(answer.anomaly, answer.sentence) if answer.anomaly else None
+    return Violation(original[culprit.index], [original[operation.index] for operation in proof], minimal, story)
 
 
 def until(operations: Sequence[Operation], end: int, model: Model) -> list[Operation]:
@@ -144,13 +152,14 @@ def _end_of(answer: Answer, ends: list[int], bad: int, model: Model, budget: Bud
 def _proof(
     prefix: list[Operation], model: Model, answer: Answer, culprit: Operation, budget: Budget
 ) -> tuple[list[Operation], bool]:
-    if type(model) is not Register:
-        return [operation for operation in prefix if _overlap(operation, culprit)], False
-
-    support = Support(prefix, model.initial())
-
     def fails(operations: list[Operation]) -> bool:
         return not decide(operations, model, budget).linearizable
+
+    if answer.anomaly:
+        return answer.proof, True
+    if type(model) is not Register:
+        return _without_observers(prefix, model, answer, culprit, fails), False
+    support = Support(prefix, model.initial())
 
     start = prefix
     if answer.proof:
@@ -161,6 +170,32 @@ def _proof(
         recent = support.closed(start[-_MINIMAL_FROM:])
         start = recent if fails(recent) else start
     return minimal(start, support.closed, fails)
+
+
+def _without_observers(
+    prefix: list[Operation],
+    model: Model,
+    answer: Answer,
+    culprit: Operation,
+    fails: Callable[[list[Operation]], bool],
+) -> list[Operation]:
+    """What can be told of any model: an operation that changes nothing can be left out, if the rest still fails.
+
+    Others can't, for what followed may have stood on them.
+    """
+    if len(prefix) > _MINIMAL_FROM:
+        return [operation for operation in prefix if _overlap(operation, culprit)]
+    if answer.proof:
+        known = {operation.index for operation in prefix}
+        prefix = [operation for operation in answer.proof if operation.index in known]
+    indexes = {operation.index for operation in prefix if model.pure(operation)}
+
+    def whole(observers: list[Operation]) -> list[Operation]:
+        kept = {operation.index for operation in observers}
+        return [operation for operation in prefix if operation.index not in indexes or operation.index in kept]
+
+    observers = [operation for operation in prefix if operation.index in indexes]
+    return whole(minimal(observers, list, lambda kept: fails(whole(kept)))[0])
 
 
 def _overlap(one: Operation, other: Operation) -> bool:

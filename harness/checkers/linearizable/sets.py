@@ -1,0 +1,139 @@
+"""Sets: taken apart by element, or, where all elements are read at once, put in order by what was read.
+
+- Without reads of the whole set every element is a bit of its own, and has few operations: the search decides it, in time
+  linear in their number as long as few are open at once.
+- With them, and if elements are added once and never removed, what was read only grows. So the reads are in an order, by
+  size, and each must include the one before. Read k has its moment after the calls of itself, of what it saw, and of the
+  reads before it, and before the returns of itself, of what it did not see, and of the reads after it. If that leaves it
+  a moment, put every element right before the first read that saw it: O(n log n), n the size of all that was read. A
+  crashed add happened exactly if it was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from harness.checkers.linearizable.blocks import NEVER, Contradiction, Decision, Undecided
+from harness.checkers.linearizable.budget import Budget, collector_paused
+from harness.checkers.linearizable.explain import called, returned, who
+from harness.checkers.operations import Operation
+from harness.models.values import canonical, show
+
+
+def by_element(operations: Sequence[Operation]) -> list[list[Operation]] | None:
+    """The operations of each element; None if some read all of them."""
+    elements: dict[Hashable, list[Operation]] = {}
+    for operation in operations:
+        if operation.f == "read":
+            return None
+        elements.setdefault(canonical(operation.value), []).append(operation)
+    return list(elements.values())
+
+
+def decide_growing(operations: Sequence[Operation], budget: Budget) -> Decision:
+    """Decide a set that is read as a whole; undecided if elements are removed, asked for, or added more than once."""
+    with collector_paused():
+        try:
+            _Growing(operations, budget).check()
+        except Contradiction as contradiction:
+            return contradiction.decision()
+        except Undecided as undecided:
+            return Decision(None, str(undecided))
+    return Decision(True)
+
+
+class _Growing:
+    def __init__(self, operations: Sequence[Operation], budget: Budget) -> None:
+        self.budget = budget
+        self.adds: dict[Hashable, Operation] = {}
+        self.reads: list[tuple[frozenset[Hashable], Operation]] = []
+        for operation in operations:
+            self._take(operation)
+        self.reads.sort(key=lambda entry: (len(entry[0]), entry[1].began))
+
+    def _take(self, operation: Operation) -> None:
+        if operation.f == "read":
+            if operation.type == "ok":
+                self.budget.look()
+                self.reads.append((frozenset(map(canonical, operation.result)), operation))
+            return
+        if operation.f != "add" or operation.result is False:
+            raise Undecided("elements of a set that is read as a whole were removed or asked for, or found there")
+        element = canonical(operation.value)
+        if element in self.adds:
+            raise Undecided(f"the element {show(operation.value)} was not added only once")
+        self.adds[element] = operation
+
+    def check(self) -> None:
+        earliest: float = -1
+        latest_call: Operation | None = None
+        """Whose call the reads from here on come after."""
+        missing = set(self.adds)
+        left = sorted((add for add in self.adds.values() if add.ended is not None), key=_end, reverse=True)
+        seen: frozenset[Hashable] = frozenset()
+        previous: Operation | None = None
+        for elements, read in self.reads:
+            self.budget.look()
+            if previous is not None and not seen <= elements:
+                raise self._forked(previous, seen, read, elements)
+            for element in elements - seen:
+                add = self.adds.get(element)
+                if add is None:
+                    raise self._nowhere(read, element)
+                missing.discard(element)
+                if add.began > earliest:
+                    earliest, latest_call = add.began, add
+            while left and canonical(left[-1].value) not in missing:
+                left.pop()
+            if read.began > earliest:
+                earliest, latest_call = read.began, read
+            for late in (read, *left[-1:]):
+                if _end(late) < earliest and latest_call is not None:
+                    raise self._reversed(late, latest_call, read, elements)
+            seen, previous = elements, read
+
+    def _nowhere(self, read: Operation, element: Hashable) -> Contradiction:
+        value = next(value for value in read.result if canonical(value) == element)
+        said = f"{who(read)} read {show(value)} in the set at {returned(read)}, but nobody ever added it"
+        return Contradiction(said, self._closed([read]), "value from nowhere")
+
+    def _forked(
+        self, one: Operation, seen: frozenset[Hashable], other: Operation, elements: frozenset[Hashable]
+    ) -> Contradiction:
+        mine = self.adds.get(next(iter(seen - elements)))
+        theirs = self.adds.get(next(iter(elements - seen)))
+        names = [show(add.value) if add is not None else "something" for add in (mine, theirs)]
+        said = (
+            f"{who(one)} read {names[0]} in the set but not {names[1]} ({_span(one)}), and {who(other)} read {names[1]} "
+            f"but not {names[0]} ({_span(other)})"
+        )
+        return Contradiction(said, self._closed([one, other]), "order reversed")
+
+    def _reversed(
+        self, late: Operation, early: Operation, read: Operation, elements: frozenset[Hashable]
+    ) -> Contradiction:
+        proof = self._closed([read, *([late] if late.f == "read" else []), *([early] if early.f == "read" else [])])
+        if late.f == "add":
+            proof = sorted({*proof, late}, key=lambda one: one.began)
+            said = (
+                f"{who(late)}'s add of {show(late.value)} was acknowledged at {returned(late)}, but {who(read)} did not "
+                f"find it ({_span(read)})"
+            )
+            return Contradiction(said, proof, "lost element" if late.ended is not None else "order reversed")
+        said = f"{who(late)} had read the set by {returned(late)}, and saw what came only after {called(early)}"
+        return Contradiction(said, proof, "value from the future" if early.f == "add" else "stale read")
+
+    def _closed(self, reads: list[Operation]) -> list[Operation]:
+        """The reads, with who added what they saw."""
+        kept = set(reads)
+        for read in reads:
+            kept |= {add for value in read.result if (add := self.adds.get(canonical(value))) is not None}
+        return sorted(kept, key=lambda one: one.began)
+
+
+def _end(operation: Operation) -> float:
+    return NEVER if operation.ended is None else operation.ended
+
+
+def _span(read: Operation) -> str:
+    return f"{called(read)} to {returned(read)}"
