@@ -36,9 +36,13 @@ _CHARACTERS = {"newline": "\n", "space": " ", "tab": "\t", "return": "\r", "form
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _CLOSES = {"]": "[", ")": "("}
+_BRACKETS = ("{", "[", "(", "#{")
+_ENTERED = {"entered [": "[", "entered (": "("}
+"""The brackets around all events of a file, whose contents are handed out one by one."""
 _CHUNK = 1 << 18
 _DEEPEST = 100
 _REMEMBERED = 10_000
+_LONG_NUMBER = 1000
 
 _Frame = tuple[str, list[Any]]
 """An opened bracket, or a prefix that waits for one value (`tag`, `discard`), and the values so far."""
@@ -54,6 +58,8 @@ def read_items(file: TextIO) -> Iterator[tuple[int, Any]]:
 
 def loads(text: str) -> Any:
     """One value. Raises `BadLine` if the text is not exactly one."""
+    if text.isdecimal() and len(text) < _LONG_NUMBER:
+        return int(text)  # by far the most frequent one
     values = [value for _, value in _Reader(StringIO(text), enter=False).items()]
     if len(values) != 1:
         raise BadLine(1, f"{text[:60]!r} is not one EDN value")
@@ -74,27 +80,34 @@ class _Reader:
         self._atoms: dict[str, Any] = {}
 
     def items(self) -> Iterator[tuple[int, Any]]:
+        atoms, stack = self._atoms, self._stack
         while (match := self._next()) is not None:
-            kind, text = match.lastgroup, match[match.lastgroup or 0]
-            if kind == "open":
-                if len(self._stack) >= _DEEPEST:
-                    raise self._bad(f"more than {_DEEPEST} brackets are open")
-                entered = self._enter and not self._stack and text in "[("
-                self._stack.append(("entered " + text if entered else text, []))
+            kind = match.lastgroup
+            text = match[match.lastgroup or 0]
+            if kind == "atom":
+                value = atoms[text] if text in atoms else self._atom(text)
+            elif kind == "open":
+                self._opened(text)
                 continue
-            if kind == "tag" or kind == "discard":
-                self._stack.append((kind, []))
+            elif kind == "tag" or kind == "discard":
+                stack.append((kind, []))
                 continue
-            if kind == "close":
+            elif kind == "close":
                 opened, value = self._closed(text)
-                if opened.startswith("entered"):
+                if opened in _ENTERED:
                     continue
             else:
                 value = self._value(kind, text)
             if self._complete(value):
                 yield self._where(), value
-        if self._stack:
+        if stack:
             raise self._bad("the file ends in the middle of a value")
+
+    def _opened(self, bracket: str) -> None:
+        if len(self._stack) >= _DEEPEST:
+            raise self._bad(f"more than {_DEEPEST} brackets are open")
+        entered = self._enter and not self._stack and bracket in _ENTERED.values()
+        self._stack.append((f"entered {bracket}" if entered else bracket, []))
 
     def _next(self) -> re.Match[str] | None:
         """The next token; None at the end. A token that touches the end of the text may go on in the next chunk."""
@@ -131,23 +144,22 @@ class _Reader:
 
     def _complete(self, value: Any) -> bool:
         """Hand a value to whatever waits for it; True if nothing does."""
-        while self._stack:
-            kind, values = self._stack[-1]
-            if kind == "tag":
-                self._stack.pop()
-                continue
-            if kind == "discard":
-                self._stack.pop()
+        stack = self._stack
+        while stack:
+            kind, values = stack[-1]
+            if kind in _BRACKETS:
+                values.append(value)
                 return False
-            if kind.startswith("entered"):
+            if kind in _ENTERED:
                 return True
-            values.append(value)
-            return False
+            stack.pop()
+            if kind == "discard":
+                return False
         return True
 
     def _closed(self, text: str) -> tuple[str, Any]:
         opened, values = self._stack.pop() if self._stack else ("", [])
-        bracket = opened.removeprefix("entered ")
+        bracket = _ENTERED.get(opened, opened)
         if bracket != _CLOSES.get(text) and not (text == "}" and bracket in ("{", "#{")):
             raise self._bad(f"{text!r} closes nothing")
         if bracket == "#{":
@@ -159,13 +171,6 @@ class _Reader:
         return opened, values
 
     def _value(self, kind: str | None, text: str) -> Any:
-        if kind == "atom":
-            if text in self._atoms:
-                return self._atoms[text]
-            value = self._atom(text)
-            if len(self._atoms) < _REMEMBERED:
-                self._atoms[text] = value
-            return value
         if kind == "string":
             return _ESCAPE.sub(_unescaped, text[1:-1]) if "\\" in text else text[1:-1]
         if kind == "constant":
@@ -174,18 +179,25 @@ class _Reader:
         return chr(int(name[1:], 16)) if len(name) == 5 and name[0] == "u" else _CHARACTERS.get(name, name)
 
     def _atom(self, text: str) -> Any:
-        if text[0] == ":":
-            return text[1:]
-        if text in _NAMES:
-            return _NAMES[text]
         try:
-            if _INTEGER.fullmatch(text):
-                return int(text.rstrip("N"))
-            if _FLOAT.fullmatch(text):
-                return float(text.rstrip("M"))
+            value = _parsed(text)
         except ValueError as error:  # a number of thousands of digits
             raise self._bad(f"the number {text[:20]}... is too long") from error
-        return text
+        if len(self._atoms) < _REMEMBERED:
+            self._atoms[text] = value
+        return value
+
+
+def _parsed(text: str) -> Any:
+    if text[0] == ":":
+        return text[1:]
+    if text in _NAMES:
+        return _NAMES[text]
+    if _INTEGER.fullmatch(text):
+        return int(text.rstrip("N"))
+    if _FLOAT.fullmatch(text):
+        return float(text.rstrip("M"))
+    return text
 
 
 def _unescaped(match: re.Match[str]) -> str:

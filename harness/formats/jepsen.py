@@ -23,9 +23,9 @@ from harness.models.values import canonical, show
 ASKING = frozenset({"read", "get", "dequeue", "pop", "contains"})
 """Functions whose completion's value is what came back, also if it is the value that they were called with."""
 LOG_LINE = re.compile(
-    r"(?:.*jepsen\.util[ -]+|\s*)(:?[\w.-]+)\s*\t\s*:(invoke|ok|fail|info)\t\s*:?([^\s\t]+)\s*(?:\t(.*))?$"
+    r"(?:[^\t]*?jepsen\.util[ -]+|\s*)(:?[\w.-]+)\s*\t\s*:(invoke|ok|fail|info)\t\s*:?([^\s\t]+)\s*(?:\t(.*))?$"
 )
-_SUSPECT = re.compile(r".*jepsen\.util[ -]+:?[\w.-]+\s*\t|:?[\w.-]+\s*\t\s*:(?:invoke|ok|fail|info)\b")
+_SUSPECT = re.compile(r"[^\t]*?jepsen\.util[ -]+:?[\w.-]+\s*\t|:?[\w.-]+\s*\t\s*:(?:invoke|ok|fail|info)\b")
 PORCUPINE_LINE = re.compile(
     r'\s*\{:process (\d+), :type :(invoke|ok|fail|info), :f :(get|put|append), :key ("(?:[^"\\]|\\.)*"), '
     r':value (nil|"(?:[^"\\]|\\.)*")\}\s*'
