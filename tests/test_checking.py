@@ -31,6 +31,12 @@ FRESH = [*STALE[:2], {**STALE[2], "result": 2}]
 ETCD = "INFO  jepsen.util - {}\t:{}\t:{}\t{}\n"
 
 
+@pytest.fixture(autouse=True)
+def nothing_to_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other runs on this machine have left behind is none of these tests' business."""
+    monkeypatch.setattr("harness.cluster.leftovers.sweep", list)
+
+
 def rashomon(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 

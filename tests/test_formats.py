@@ -294,6 +294,8 @@ OK_LINE = '{"type":"ok","process":0,"f":"read","result":1}\n'
         ("not json\n{}\n", "jsonl", "/history:1: not JSON"),
         ("[1]\n", "jsonl", "/history:1: not a JSON object"),
         ("[" * 100_000 + "\n", "jsonl", "/history:1: not JSON"),
+        ('{"value":' + "[" * 500 + "]" * 500 + "}\n", "jsonl", "/history:1: not JSON (it is nested too deeply)"),
+        ('{"value":NaN}\n', "jsonl", "/history:1: not JSON (NaN is not JSON)"),
         (OK_LINE, "jsonl", "/history:1: not a history that can be judged: event 0: process 0 completes 'read', which"),
         (JSONL.replace('"index":2', '"index":3'), "jsonl", "/history:3: event 3 is number 2 in the file"),
         (JSONL.replace('"time":7', '"time":-7'), "jsonl", "time -7 is not a whole number of nanoseconds, 0 or more"),

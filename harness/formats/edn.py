@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Any, TextIO
 
-from harness.formats.lines import LONGEST_LINE, BadLine
+from harness.formats.lines import DEEPEST, LONGEST_LINE, BadLine
 
 _TOKEN = re.compile(
     r"""(?:[\s,]|;[^\n]*\n)*
@@ -40,7 +40,6 @@ _BRACKETS = ("{", "[", "(", "#{")
 _ENTERED = {"entered [": "[", "entered (": "("}
 """The brackets around all events of a file, whose contents are handed out one by one."""
 _CHUNK = 1 << 18
-_DEEPEST = 100
 _REMEMBERED = 10_000
 _LONG_NUMBER = 1000
 
@@ -104,8 +103,8 @@ class _Reader:
             raise self._bad("the file ends in the middle of a value")
 
     def _opened(self, bracket: str) -> None:
-        if len(self._stack) >= _DEEPEST:
-            raise self._bad(f"more than {_DEEPEST} brackets are open")
+        if len(self._stack) >= DEEPEST:
+            raise self._bad(f"more than {DEEPEST} brackets are open")
         entered = self._enter and not self._stack and bracket in _ENTERED.values()
         self._stack.append((f"entered {bracket}" if entered else bracket, []))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.formats.lines import BadLine, numbered_lines
+from harness.formats.lines import BadLine, numbered_lines, parse_json
 from harness.history import HARNESS, NEMESIS, Event
 from harness.models.values import canonical, show
 
@@ -20,8 +19,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Event]]:
         if not line.strip():
             continue
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            event = parse_json(line)
+        except ValueError as error:
             if not line.endswith("\n"):
                 return
             raise BadLine(number, f"not JSON ({error}): mend or remove the line") from error

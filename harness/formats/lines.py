@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from harness.history import BadHistory
 
 LONGEST_LINE = 16 * 2**20
 """Characters. A file without line breaks must not end up in memory as one line."""
+
+DEEPEST = 100
+"""Brackets in brackets. Values that are nested deeper would end in the middle of a check, where Python's stack ends."""
 
 
 class BadLine(BadHistory):
@@ -34,3 +38,26 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                 raise BadLine(number, f"the line is longer than {LONGEST_LINE // 2**20} MB: this is no history")
             yield number, line
             number += 1
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value. Raises `ValueError` if it is none, or nested too deeply; NaN and Infinity are none."""
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [part for parts in inside for part in parts]
+    return bool(level)

@@ -93,6 +93,8 @@ def _json(value: Any, number: int) -> Any:
         canonical(value)
     except TypeError as error:
         raise BadLine(number, f"{error}: use None, bool, int, float, str, list and dict") from error
+    except RecursionError as error:
+        raise BadLine(number, "its value or result is nested too deeply") from error
     return value
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.checkers.operations import Operation
 from harness.formats.jepsen import Results
-from harness.formats.lines import BadLine, numbered_lines
+from harness.formats.lines import BadLine, numbered_lines, parse_json
 from harness.history import NEMESIS, Event
 
 _UNITS = {"": 10**9, "_seconds": 10**9, "_s": 10**9, "_ms": 10**6, "_us": 10**3, "_ns": 1}
@@ -163,13 +163,9 @@ def cell_value(text: str) -> Any:
     if not text:
         return None
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return text
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _nanoseconds(text: str, unit: int, line: int, column: str) -> int:
