@@ -84,7 +84,7 @@ class _Entry(BaseModel):
 
 
 class _File(_Entry):
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=80)
     description: str = ""
     cells: list[_Entry] = Field(default_factory=list)
 

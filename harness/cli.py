@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,11 @@ class _Group(click.Group):
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
             _fail(f"the system refused: {error.strerror}{place}", EXIT_RUN_FAILED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            traceback.print_exc()  # to be reported; the code that Python would end with is that of a violation
+            _fail(f"a bug in rashomon ({type(error).__name__}): please report it with the lines above", EXIT_RUN_FAILED)
 
     def resolve_command(
         self, context: click.Context, args: list[str]

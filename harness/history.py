@@ -144,6 +144,8 @@ def read_history(path: Path) -> Iterator[Event]:
                 if not line.endswith("\n"):
                     return
                 raise BadHistory(f"{path}:{number}: not JSON ({error}): mend or remove the line") from error
+            except RecursionError as error:
+                raise BadHistory(f"{path}:{number}: nested too deeply: mend or remove the line") from error
             if not isinstance(event, dict):
                 raise BadHistory(f"{path}:{number}: not a JSON object: every line is one event")
             yield event

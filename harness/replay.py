@@ -37,8 +37,9 @@ def replay_spec(folder: Path) -> RunSpec:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{path}: {place}: {first['msg']}: mend it, or repeat another run") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        what = f"{place}: {first['msg']}" if place else "this is not the specification of a run"
+        raise BadInput(f"{path}: {what}: mend it, or repeat another run") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(
             f"{path} is not YAML ({' '.join(str(error).split())}): mend it, or repeat another run"
         ) from error

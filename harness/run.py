@@ -94,8 +94,13 @@ def run(
 
     Raises `RunFailed` or `BadInput` if the run itself failed, after writing what there is, `results.json` included.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    spec.save(folder / "run.yaml")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        spec.save(folder / "run.yaml")
+    except OSError as error:
+        raise RunFailed(
+            f"cannot write in {folder} ({error.strerror}): free some space, or choose another folder"
+        ) from error
     the_run = _Run(spec, folder, progress, interrupt, create)
     with _logging_to(folder / "harness.log"):
         _live_in_thread(the_run, interrupt)

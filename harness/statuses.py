@@ -63,9 +63,10 @@ class Statuses:
         for sample in pool.map(self._ask, self._cluster.replicas):
             file.write(json.dumps(sample, separators=(",", ":")) + "\n")
         file.flush()
-        for sentence in self._cluster.deaths():
-            _log.warning("%s", sentence)
-            self._history.note(sentence)
+        with suppress(ClusterError):
+            for sentence in self._cluster.deaths():
+                _log.warning("%s", sentence)
+                self._history.note(sentence)
 
     def _ask(self, replica: str) -> dict[str, Any]:
         time = self._history.now()

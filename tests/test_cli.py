@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import main
+from harness.cluster import leftovers
+from harness.spec import Named, RunSpec
 
 
 def rashomon(*arguments: str | Path) -> Result:
@@ -172,3 +174,67 @@ def test_a_run_that_is_not_there(command: str, tmp_path: Path) -> None:
 def test_serve_refuses_what_is_not_a_folder(tmp_path: Path) -> None:
     result = rashomon("serve", tmp_path / "nowhere")
     assert result.exit_code == 3
+
+
+def test_a_bug_is_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble() -> list[str]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(leftovers, "sweep", stumble)
+    result = rashomon("list", "faults")
+    assert result.exit_code == 4
+    assert "ZeroDivisionError" in result.output
+    assert "please report it" in result.output
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "not JSON"),
+        ("\x00", "not JSON"),
+        ("[1]", "not a JSON object"),
+    ],
+    ids=["deep", "long", "binary", "list"],
+)
+def test_a_history_that_is_junk_is_one_sentence_and_code_3(tmp_path: Path, line: str, part: str) -> None:
+    history = tmp_path / "history.jsonl"
+    history.write_text(line + "\n{}\n")
+    RunSpec(
+        campaign="c",
+        cell="c",
+        seed=1,
+        protocol=Named(name="multi-paxos"),
+        machine="kv",
+        workload=Named(name="register"),
+    ).save(tmp_path / "run.yaml")
+    result = rashomon("check", tmp_path)
+    assert result.exit_code == 3
+    assert f"{history}:1: " in result.output
+    assert part in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("", "not the specification of a run"),
+        ("{[", "not YAML"),
+        ("a: 2001-99-99", "not YAML"),
+        ("foo: 3", "mend it"),
+        (
+            "{campaign: c, cell: c, seed: 1, protocol: {name: raft}, machine: kv, workload: {name: <b>}}",
+            "unknown workload '<b>'",
+        ),
+    ],
+)
+def test_a_run_whose_specification_is_broken_is_one_sentence_and_code_3(
+    tmp_path: Path, content: str, part: str
+) -> None:
+    write_history(tmp_path / "history.jsonl", *FRESH)
+    (tmp_path / "run.yaml").write_text(content)
+    result = rashomon("check", tmp_path)
+    assert result.exit_code == 3
+    assert f"{tmp_path / 'run.yaml'}" in result.output
+    assert part in result.output
+    assert len(result.output.splitlines()) == 1

@@ -15,6 +15,7 @@ from harness.history import BadHistory, read_history
 from harness.replay import replay_spec
 from harness.spec import RunSpec
 from harness.workloads import WORKLOADS
+from node.registry import UnknownName
 
 
 def check_again(
@@ -39,7 +40,11 @@ def _check_run(history: Path, limits: Limits) -> list[CheckResult]:
     if broken:
         raise BadInput(f"{history}: not a history that can be judged: {broken[0]}")
     spec = replay_spec(history.parent)
-    return [judge(CHECKERS[name](), spec, events, limits) for name in _checkers(spec)]
+    try:
+        checkers = [CHECKERS[name]() for name in _checkers(spec)]
+    except UnknownName as error:
+        raise BadInput(f"{history.parent / 'run.yaml'}: {error}") from error
+    return [judge(checker, spec, events, limits) for checker in checkers]
 
 
 def _checkers(spec: RunSpec) -> list[str]:

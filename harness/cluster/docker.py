@@ -316,8 +316,14 @@ class DockerCluster(HttpCluster):
 
     def save_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        trouble: ClusterError | None = None
         for part, container in self._containers.items():
-            (folder / f"{part}.log").write_bytes(self._the_engine.logs(container, self._since))
+            try:
+                (folder / f"{part}.log").write_bytes(self._the_engine.logs(container, self._since))
+            except ClusterError as error:  # the others' are worth having
+                trouble = error
+        if trouble:
+            raise trouble
 
     def _kill_replica(self, replica: str) -> None:
         if self.state(replica) == "down":
