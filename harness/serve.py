@@ -24,7 +24,7 @@ def make_app(results: Path) -> Flask:
     @app.get("/<path:way>")
     def show(way: str = "") -> Response | str | tuple[str, int]:
         place = safe_join(str(root), way) if way else str(root)
-        if place is None or not Path(place).exists():
+        if place is None or not _is_there(Path(place)):
             return "Not found.", 404
         path = Path(place)
         if path.is_file():
@@ -41,6 +41,13 @@ def make_app(results: Path) -> Flask:
         return render_template_string(_LISTING, title=f"results/{way}", entries=entries)
 
     return app
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no such path can be: its name is too long
+        return False
 
 
 def serve_results(results: Path, port: int, ready: Callable[[str], None]) -> None:

@@ -26,6 +26,8 @@ from harness.models.values import show
 
 VERDICT_STYLE = {"valid": "bold green", "violation": "bold red", "unknown": "bold yellow"}
 _LINE_EVERY_SECONDS = 5.0
+_ROOMY = 90
+"""From this width on the summary keeps its figures on one line."""
 
 
 class _LastingConsole(Console):
@@ -120,7 +122,9 @@ def print_verdict(out: Console, result: Mapping[str, Any], folder: Path) -> None
         out.print(f"    and {more} more in the report")
     for note in result["notes"][:5]:
         out.print(f"    note: {escape(str(note))}")
-    out.print(f"    report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    report = folder / "report.html"
+    if report.exists():  # else a note has said why not
+        out.print(f"    report: {report}", markup=False, soft_wrap=True)
 
 
 def _findings(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -130,9 +134,9 @@ def _findings(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def print_summary(out: Console, results: Sequence[Mapping[str, Any]]) -> None:
     """The table of a campaign: a row for each cell."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("cell", overflow="fold", ratio=1)
+    table.add_column("cell", overflow="fold", ratio=1, min_width=14)
     for column in ("verdict", "expected", "operations", "faults proved"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, no_wrap=out.width >= _ROOMY)
     for result in results:
         counts = result["operations"]
         table.add_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from click.testing import CliRunner, Result
 from harness.cli import main
 from harness.cluster import leftovers
 from harness.spec import Named, RunSpec
+
+
+@pytest.fixture(autouse=True)
+def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command begins by cleaning up: not what others on this machine left."""
+    (tmp_path / "state").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "state"))
 
 
 def rashomon(*arguments: str | Path) -> Result:
