@@ -333,6 +333,24 @@ def replay(run_folder: Path, cluster: Any, results: Path) -> None:
         sys.exit(replay_run(_run_folder(run_folder), cluster, results, interrupt))
 
 
+@main.command()
+@click.argument("history", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--to", "to", required=True, metavar="NAME", help="jsonl, edn, jepsen-log, porcupine or csv.")
+@click.option("--format", default="auto", show_default=True, metavar="NAME", help="The format of FILE.")
+def convert(history: Path, out: Path, to: str, format: str) -> None:
+    """Write the history in FILE in another format to OUT, for another checker's opinion.
+
+    \b
+    rashomon convert results/latest history.edn --to edn
+    rashomon convert history.edn history.csv --to csv
+    """
+    from harness.formats import open_history, write_history
+
+    write_history(open_history(_history_file(history), format).events(), out, to)
+    click.echo(str(out))
+
+
 @main.command("list")
 @click.argument("what", type=click.Choice(["protocols", "machines", "faults", "workloads", "checkers", "models"]))
 def list_(what: str) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checkers.operations import Operation, Record
+from harness.cli import main
 from harness.errors import BadInput
 from harness.formats import FORMATS, edn, lines, open_history, write_history
+from harness.formats import events_of as events_of_record
 from harness.formats.lines import BadLine
 from harness.formats.plain import record_from
 from harness.formats.table import cell_text, cell_value
@@ -240,6 +243,63 @@ def is_refusal(one: Operation) -> bool:
     return (one.f in ("cas", "acquire", "release") and one.result is False) or (
         one.f in ("dequeue", "pop") and one.result is None and one.type == "ok"
     )
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_events_of_a_record_are_its_operations(name: str) -> None:
+    chance = random.Random(name)
+    for number in range(20):
+        before = record_from(random_history(chance, REFERENCES[name], 12, 0.3, spoiled=0.5))
+        for one in chance.sample(before.operations, 3):
+            before.operations.remove(one)
+            one.type, one.result = "fail", None
+            before.failed.append(one)
+        after = record_from(events_of_record(before))
+        assert sorted(map(repr, short(after.failed))) == sorted(map(repr, short(before.failed))), f"history {number}"
+        assert short(after.operations) == short(before.operations), f"history {number}"
+        for one, other in zip(before.operations, after.operations, strict=True):
+            assert (one.call_ns, one.return_ns) == (other.call_ns, other.return_ns)
+            assert sorted(part.index for part in overlapping(one, before)) == sorted(
+                before.operations[after.operations.index(part)].index for part in overlapping(other, after)
+            )
+
+
+def overlapping(one: Operation, record: Record) -> list[Operation]:
+    return [
+        other
+        for other in record.operations
+        if (one.ended is None or other.began < one.ended) and (other.ended is None or one.began < other.ended)
+    ]
+
+
+def test_a_table_of_operations_becomes_events(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(
+        "process,f,value,result,call,return\n1,write,1,,0,\n1,read,,1,2,3\n2,write,5,,1,\n"
+    )
+    told = CliRunner().invoke(main, ["convert", str(tmp_path / "in.csv"), str(tmp_path / "out.edn"), "--to", "edn"])
+    assert told.exit_code == 0, told.output
+    assert (tmp_path / "out.edn").read_text().splitlines()[2:5] == [
+        "{:process 1, :type :info, :f :write, :value 1, :time 2000000000, :index 2}",
+        "{:process 1, :type :invoke, :f :read, :value nil, :time 2000000000, :index 3}",
+        "{:process 1, :type :ok, :f :read, :value 1, :time 3000000000, :index 4}",
+    ]
+    assert short(open_history(tmp_path / "out.edn").record().operations) == [
+        (1, "write", "", 1, None, "info"),
+        (2, "write", "", 5, None, "info"),
+        (1, "read", "", None, 1, "ok"),
+    ]
+
+
+def test_what_can_not_be_converted_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "in.edn").write_text(EDN)
+    told = CliRunner().invoke(main, ["convert", str(tmp_path / "in.edn"), str(tmp_path / "out"), "--to", "porcupine"])
+    assert told.exit_code == 3
+    assert "knows get, put and append, not 'write'" in told.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.edn"]
+    (tmp_path / "in.edn").write_text("{:process")
+    told = CliRunner().invoke(main, ["convert", str(tmp_path / "in.edn"), str(tmp_path / "out"), "--to", "csv"])
+    assert told.exit_code == 3
+    assert "in.edn:1: the file ends in the middle of a value" in told.stderr
 
 
 def test_a_refused_cas_is_a_failure_for_jepsen_and_its_log_lines_tell_both_apart(tmp_path: Path) -> None:

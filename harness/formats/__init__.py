@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from harness.formats.source import FORMATS, Source, open_history
+from harness.formats.source import FORMATS, Source, events_of, open_history
 from harness.formats.writing import write_history
 
-__all__ = ["FORMATS", "Source", "open_history", "write_history"]
+__all__ = ["FORMATS", "Source", "events_of", "open_history", "write_history"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,12 +56,31 @@ class Source:
 
     def record(self) -> Record:
         """The operations of the file. Raises `BadInput`, with file and line, if it is no history that can be judged."""
-        try:
+        with self._told():
             items = self._items()
             first = next(items, None)
             if isinstance(first, Operation):
                 return record_of([first, *items], self._at_number)
             return operations(self._stamped(first, items))
+
+    def events(self) -> Iterator[Event]:
+        """The events of the file, those of the nemesis included, as `harness.history` describes them.
+
+        Of a table of operations they are made up: see `events_of`. Raises `BadInput` as `record` does.
+        """
+        with self._told():
+            items = self._items()
+            first = next(items, None)
+            if isinstance(first, Operation):
+                yield from events_of(record_of([first, *items], self._at_number))
+            else:
+                yield from self._stamped(first, items)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in one sentence, with file and line, what is wrong with what is being read."""
+        try:
+            yield
         except BadLine as problem:
             raise BadInput(f"{self.path}:{problem.line}: {problem}") from problem
         except BadHistory as problem:
@@ -149,6 +170,31 @@ def record_of(given: list[Operation], line_of: Callable[[int], int]) -> Record:
         [operation for operation in ordered if operation.type != "fail"],
         [operation for operation in ordered if operation.type == "fail"],
     )
+
+
+def events_of(record: Record) -> list[Event]:
+    """The events of a record, in order; what never completed ends as `info` before the next operation of its process."""
+    everything = sorted([*record.operations, *record.failed], key=lambda operation: operation.began)
+    end = max((operation.return_ns or operation.call_ns for operation in everything), default=0)
+    following: dict[int | str, tuple[float, int]] = {}
+    moments: list[tuple[float, int, Event]] = []
+    for operation in reversed(everything):
+        event: Event = {"process": operation.process, "f": operation.f, "value": operation.value}
+        event |= {"key": operation.key} if operation.key else {}
+        event |= {"replica": operation.replica} if operation.replica else {}
+        completion = {"type": operation.type, **event}
+        if operation.type == "ok" and operation.result is not None:
+            completion["result"] = operation.result
+        if operation.ended is None or operation.return_ns is None:
+            ended, time = following.get(operation.process, (math.inf, end))
+            ended -= 0.5  # positions are whole numbers
+        else:
+            ended, time = operation.ended, operation.return_ns
+        moments.append((ended, time, completion))
+        moments.append((operation.began, operation.call_ns, {"type": "invoke", **event}))
+        following[operation.process] = operation.began, operation.call_ns
+    moments.sort(key=lambda moment: moment[0])
+    return [{"index": index, "time": time, **event} for index, (_, time, event) in enumerate(moments)]
 
 
 def open_history(path: Path, format: str = "auto") -> Source:

@@ -23,15 +23,20 @@ _REFUSALS = {"cas": False, "acquire": False, "release": False, "dequeue": None, 
 
 
 def write_history(events: Iterable[Event], path: Path, format: str) -> None:
-    """Write the events as `harness.history` describes them; the file is written over.
+    """Write the events, which are as `harness.history` describes them; a file that is there is written over.
 
-    Raises `BadInput` if the format is unknown or can't hold one of the events.
+    Raises `BadInput` if the format is unknown or can't hold one of the events; then no file is left.
     """
     write = _WRITERS.get(format)
     if write is None:
         raise BadInput(str(unknown("format", format, _WRITERS)))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        write(events, file)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            write(events, file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _completion(event: Event) -> tuple[str, Any]:
