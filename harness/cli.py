@@ -241,6 +241,7 @@ def _interruptible() -> Iterator[threading.Event]:
               metavar="SECONDS", help="After this the verdict is `unknown`.")  # fmt: skip
 @click.option("--memory-limit", type=click.IntRange(min=16), default=1024, show_default=True, metavar="MB",
               help="How much memory the check may take, the history apart.")  # fmt: skip
+@click.option("--explain", is_flag=True, help="Draw the operations of each finding as bars.")
 @click.option("--json", "as_json", is_flag=True, help="The whole result as JSON on standard output.")
 def check(
     history: Path,
@@ -249,6 +250,7 @@ def check(
     initial: str | None,
     time_limit: float,
     memory_limit: int,
+    explain: bool,
     as_json: bool,
 ) -> None:
     """Judge the history in FILE: whether one order of its operations explains what every client saw.
@@ -258,7 +260,7 @@ def check(
 
     \b
     rashomon check results/latest
-    rashomon check history.edn --model register --initial 0
+    rashomon check history.edn --model register --initial 0 --explain
     rashomon check operations.csv --model queue --time-limit 300 --json
     rashomon check history.jsonl --model mypackage.models:Ledger
 
@@ -277,7 +279,7 @@ def check(
     else:
         from harness.terminal import print_checks
 
-        print_checks(results)
+        print_checks(results, explain)
     verdicts = {result.verdict for result in results}
     sys.exit(EXIT_VIOLATION if "violation" in verdicts else EXIT_UNKNOWN if "unknown" in verdicts else EXIT_AS_EXPECTED)
 

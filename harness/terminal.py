@@ -21,8 +21,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness.bars import asked_and_answered, bars, span
 from harness.checkers.result import CheckResult
-from harness.models.values import show
 
 VERDICT_STYLE = {"valid": "bold green", "violation": "bold red", "unknown": "bold yellow"}
 _LINE_EVERY_SECONDS = 5.0
@@ -161,28 +161,22 @@ def _proved(faults: Mapping[str, int]) -> str:
     return f"{proved} of {injected}" + (f", [yellow]{ineffective} ineffective[/]" if ineffective else "")
 
 
-def print_checks(results: Sequence[CheckResult]) -> None:
-    """The judgement of a history that was checked again."""
+def print_checks(results: Sequence[CheckResult], explain: bool = False) -> None:
+    """The judgement of a history that was checked again; `explain` draws the operations of the findings."""
     out = console()
     for result in results:
         out.print(f"[{VERDICT_STYLE[result.verdict]}]{result.verdict}[/] ({result.checker}): {escape(result.sentence)}")
         for finding in result.findings:
             out.print(f"  [red]{escape(finding.anomaly)}[/]: {escape(finding.sentence)}")
-            for operation in finding.operations:
-                out.print(f"    {_operation(operation)}", markup=False)
+            for line in bars(finding.operations) if explain else map(_operation, finding.operations):
+                out.print(f"    {line}", markup=False, soft_wrap=explain)
 
 
 def _operation(operation: Mapping[str, Any]) -> str:
     """`12.410 - 12.431 s  process 3  read k0.1 -> 17  (ok, n2)`."""
-    end = operation.get("return")
-    span = f"{operation['call'] / 1e9:.3f} - {'never' if end is None else f'{end / 1e9:.3f} s'}"
-    words = [operation["f"], operation.get("key") or ""]
-    words += [show(operation["value"])] if operation.get("value") is not None else []
-    if operation["type"] == "ok" and (operation.get("result") is not None or operation.get("value") is None):
-        words += ["->", show(operation.get("result"))]
     replica = f", {operation['replica']}" if operation.get("replica") else ""
-    what = " ".join(filter(None, words))
-    return f"{span:>22}  process {operation['process']}  {what}  ({operation['type']}{replica})"
+    what = f"process {operation['process']}  {asked_and_answered(operation)}  ({operation['type']}{replica})"
+    return f"{span(operation):>22}  {what}"
 
 
 def print_catalogue(what: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import harness.checking
+from harness.bars import bars
 from harness.checkers.checker import Limits
 from harness.checkers.operations import Operation
 from harness.checking import check
@@ -231,6 +232,33 @@ def test_the_command_on_a_table_of_three_lines(tmp_path: Path) -> None:
     assert rashomon("check", table, "--initial", "4").exit_code == 1
     table.write_text("f,value,result,call,return\nwrite,5,,0,1\nread,,5,2,3\n")
     assert rashomon("check", table).exit_code == 0
+
+
+def test_a_finding_is_drawn_as_bars(tmp_path: Path) -> None:
+    table = tmp_path / "operations.csv"
+    table.write_text(
+        "process,f,value,result,call,return\n0,write,1,,0,1\n1,write,2,,2,500\n2,read,,2,3,4\n3,read,,1,600,601\n"
+    )
+    told = rashomon("check", table, "--explain")
+    assert told.exit_code == 1
+    drawn = [line.strip() for line in told.stdout.splitlines() if "|" in line]
+    assert [line.split("  ")[0] for line in drawn] == ["p0 write 1", "p1 write 2", "p3 read -> 1"]
+    first, write, late = ((line.index("|"), line.rindex("|")) for line in drawn)
+    assert first[0] < first[1] < write[0] < write[1] < late[0] < late[1]
+    assert drawn[2].endswith("600.000 - 601.000 s")
+
+
+def test_bars_of_operations_that_never_came_back_or_took_no_time() -> None:
+    never = {"process": "a", "f": "write", "key": "k", "value": "x" * 50, "type": "info", "call": 5, "return": None}
+    instant = {"process": 1, "f": "read", "key": "k", "value": None, "result": 1, "type": "ok", "call": 7, "return": 7}
+    first, second = bars([never, instant])
+    assert re.fullmatch(r'a write k "x+\.\.\.  \|-+  0\.000 - never', first), first
+    assert re.fullmatch(r"p1 read k -> 1 +\|\| +0\.000 - 0\.000 s", second), second
+    assert bars([]) == []
+    first, second = bars([{**instant, "return": 20}, {**instant, "call": 9, "return": 12}])
+    assert first.index("|") < second.index("|") < second.rindex("|") < first.rindex("|")
+    many = [{**instant, "call": number, "return": number + 1} for number in range(200)]
+    assert len({len(line) for line in bars(many)}) == 1
 
 
 def test_the_command_on_edn_and_with_json(tmp_path: Path) -> None:
