@@ -10,13 +10,16 @@ import pytest
 
 from harness.checkers.checker import Limits
 from harness.checkers.linearizable import near_linear
+from harness.checkers.linearizable import search as search_module
 from harness.checkers.linearizable.budget import Budget
 from harness.checkers.linearizable.decide import decide
 from harness.checkers.linearizable.search import Progress, search
-from harness.checkers.operations import Operation
+from harness.checkers.operations import Operation, from_intervals
+from harness.models.counter import Counter as Counting
 from harness.models.register import Register
 from tests.support.brute import (
     linearizable,
+    operation,
     random_register_history,
     simulated_register_history,
     spoil,
@@ -117,6 +120,42 @@ def test_hundreds_of_crashed_operations_among_thousands_are_decided_without_a_se
         assert sum(one.type == "info" for one in history) > 200
         assert near_linear.decide(history, None, budget()).linearizable is True, f"seed {seed}"
         assert near_linear.decide(spoil(chance, history)[1], None, budget()).linearizable is False, f"seed {seed}"
+
+
+def test_quicker_looks_before_the_search_agree_with_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the narrowest beams, and always: the beam's witnesses and the relaxed proofs."""
+    monkeypatch.setattr(search_module, "_FEW", 0)
+    monkeypatch.setattr(search_module, "_BEAMS", (1, 2))
+    seed = 11
+    chance = random.Random(seed)
+    verdicts: Counter[bool] = Counter()
+    relaxed = 0
+    for number in range(2500):
+        history = random_register_history(chance, chance.randint(2, 8), "few", chance.choice([0, 0.2, 0.5]))
+        truth = linearizable(history, MODEL)
+        outcome = search_module.decide(history, MODEL, budget(), Progress())
+        assert outcome.linearizable is truth, f"seed {seed}, history {number}:\n{told(history)}"
+        verdicts[truth] += 1
+        relaxed += not outcome.linearizable and outcome.failed_at is None
+    assert min(verdicts.values()) > 300, verdicts
+    assert relaxed > 300, relaxed
+
+
+def test_models_without_an_end_of_states_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A counter, increased by crashed operations: the relaxed search has to give up, and the whole one to decide."""
+    monkeypatch.setattr(search_module, "_FEW", 0)
+    monkeypatch.setattr(search_module, "_BEAMS", (1,))
+    for total, possible in ((9, True), (10, False)):
+        adds = [operation(number, "add", 3, None, number) for number in range(3)]
+        reads = [operation(9, "read", None, 3, 10, 11), operation(9, "read", None, total, 12, 13)]
+        history = from_intervals([*adds, *reads])
+        outcome = search_module.decide(history, Counting(), budget(), Progress())
+        assert outcome.linearizable is possible is linearizable(history, Counting())
+
+
+def test_few_values_and_crashed_operations_by_the_thousand_are_decided() -> None:
+    history = simulated_register_history(random.Random(12), 3000, 5, 0.01, values=5)
+    assert decide(history, MODEL, budget()).linearizable
 
 
 def test_few_values_with_busy_clients_are_searched() -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.checkers.linearizable import near_linear, queues, sets
+from harness.checkers.linearizable import near_linear, queues, search, sets
 from harness.checkers.linearizable.appends import as_register
 from harness.checkers.linearizable.blocks import Contradiction, Decision, Undecided
 from harness.checkers.linearizable.budget import Budget
-from harness.checkers.linearizable.search import Progress, search
+from harness.checkers.linearizable.search import Progress
 from harness.checkers.operations import Operation
 from harness.models.kv import KeyValue
 from harness.models.model import Model
@@ -75,8 +75,8 @@ def decide(operations: Sequence[Operation], model: Model, budget: Budget, progre
     progress = progress or Progress()
     elements = sets.by_element(operations) if type(model) is Set else None
     if elements is None:
-        failed_at = search(operations, model, budget, progress)
-        return Answer(failed_at is None, "search", failed_at=failed_at)
+        outcome = search.decide(operations, model, budget, progress)
+        return Answer(outcome.linearizable, "search", failed_at=outcome.failed_at)
     return _decide_elements(elements, model, budget, progress)
 
 
@@ -85,7 +85,7 @@ def _decide_elements(elements: list[list[Operation]], model: Model, budget: Budg
     answer = Answer(True, "search")
     for element in elements:
         budget.look()
-        failed_at = search(element, model, budget, progress)
+        failed_at = search.search(element, model, budget, progress)
         if failed_at is not None and (answer.failed_at is None or _ended(failed_at) < _ended(answer.failed_at)):
             answer = Answer(False, "search", element, failed_at)
     return answer

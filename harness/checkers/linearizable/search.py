@@ -11,6 +11,11 @@ the history, and the event at hand ends its shortest prefix that fails. What kee
   pure ones satisfied, the one that spent no more and satisfied no less makes the other superfluous.
 - Of open operations that are alike (same function, value and result) the one that returns first goes first.
 
+Where there are many configurations all the same, two quicker looks come before the whole search. A BEAM keeps only the
+most promising ones, those that spent the fewest crashed operations; if one is left at the end, it explains the history. A
+RELAXED search lets crashed operations take effect as often as they like, so that it need not remember which ones did; if
+even that leaves nothing, nothing explains the history.
+
 Memory holds the live configurations and nothing of the past; bits are numbered by the operations that are open, and used
 again when one returns.
 """
@@ -19,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 
 from harness.checkers.linearizable.budget import Budget
 from harness.checkers.operations import Operation
@@ -48,13 +53,58 @@ class Progress:
     crashed_then: int = 0
 
 
+@dataclass
+class Outcome:
+    linearizable: bool
+    failed_at: Operation | None = None
+    """If it isn't: the operation that fits nowhere by the time it returns, if that is known."""
+
+
+_FEW = 64
+"""Configurations alive at once up to which nothing but the whole search is tried."""
+_BEAMS = (12, 200)
+_MOST_RELAXED = 1000
+"""A relaxed search gives up there: a counter that may be increased again and again has no end of states."""
+
+
+class _TooMany(Exception):
+    """More configurations are alive than a first look may keep."""
+
+
+def decide(operations: Sequence[Operation], model: Model, budget: Budget, progress: Progress) -> Outcome:
+    """Search, with quicker looks first where there are many configurations. Arguments and errors as of `search`."""
+    try:
+        failed_at = _walk(operations, _Window(model, budget, progress, at_most=_FEW))
+        return Outcome(failed_at is None, failed_at)
+    except _TooMany:
+        pass
+    for beam in _BEAMS:
+        if _walk(operations, _Window(model, budget, progress, beam=beam)) is None:
+            return Outcome(True)
+        if beam == _BEAMS[0] and _fails_relaxed(operations, model, budget, progress):
+            return Outcome(False)
+    failed_at = search(operations, model, budget, progress)
+    return Outcome(failed_at is None, failed_at)
+
+
+def _fails_relaxed(operations: Sequence[Operation], model: Model, budget: Budget, progress: Progress) -> bool:
+    try:
+        return _walk(operations, _Window(model, budget, progress, at_most=_MOST_RELAXED, relaxed=True)) is not None
+    except _TooMany:
+        return False
+
+
 def search(operations: Sequence[Operation], model: Model, budget: Budget, progress: Progress) -> Operation | None:
     """None if some order explains the history; else the operation that fits nowhere by the time it returns.
 
     The operations are of one partition, those with a `problem` left out, in order of their invocation.
     Raises `Stopped` when the budget is spent.
     """
-    window = _Window(model, budget, progress)
+    return _walk(operations, _Window(model, budget, progress))
+
+
+def _walk(operations: Sequence[Operation], window: _Window) -> Operation | None:
+    model, budget = window.model, window.budget
     for number, (operation, returns) in enumerate(_events(o for o in operations if _matters(o, model))):
         if number % _STEPS_PER_LOOK == 0:
             budget.look()
@@ -97,7 +147,20 @@ class _Kind:
 class _Window:
     """The operations that are open, and the configurations that explain everything up to now."""
 
-    def __init__(self, model: Model, budget: Budget, progress: Progress) -> None:
+    def __init__(
+        self,
+        model: Model,
+        budget: Budget,
+        progress: Progress,
+        at_most: int | None = None,
+        beam: int | None = None,
+        relaxed: bool = False,
+    ) -> None:
+        """`at_most`: give up where more configurations are alive. `beam`: keep no more than so many. `relaxed`: crashed
+        operations may take effect again and again."""
+        self.at_most = at_most
+        self.beam = beam
+        self.relaxed = relaxed
         self.model = model
         self.budget = budget
         self.progress = progress
@@ -143,9 +206,17 @@ class _Window:
         if waiting:
             explained |= self._explain(waiting, bit)
         self._close(operation, bit)
-        self.configurations = self._undominated(explained) if waiting else explained
+        self.configurations = self._promising(self._undominated(explained)) if waiting else explained
         self.progress.largest = max(self.progress.largest, len(self.configurations))
         return bool(explained)
+
+    def _promising(self, configurations: set[Configuration]) -> set[Configuration]:
+        if self.at_most is not None and len(configurations) > self.at_most:
+            raise _TooMany
+        if self.beam is None or len(configurations) <= self.beam:
+            return configurations
+        crashed = self.crashed_bits
+        return set(nsmallest(self.beam, configurations, lambda c: 2 * (c[1] & crashed).bit_count() - c[1].bit_count()))
 
     def _close(self, operation: Operation, bit: int) -> None:
         del self.bit_of[operation]
@@ -172,6 +243,10 @@ class _Window:
             self.progress.explored += 1
             if self.progress.explored % _STEPS_PER_LOOK == 0:
                 self.budget.look()
+            if self.at_most is not None and len(seen) > self.at_most:
+                raise _TooMany
+            if self.beam is not None and len(explained) > self.beam:
+                break
             mask |= self._satisfied(state)
             if mask & bit:
                 explained.add((state, mask & ~bit))
@@ -197,13 +272,14 @@ class _Window:
         return bits
 
     def _moves(self, state: State, mask: int) -> Iterator[tuple[State, int]]:
+        reusable = self.crashed_bits if self.relaxed else 0
         for kind in self.active:
             for _, bit in kind.bits:
                 if not mask & bit:
                     for next_state in self._step(kind, state):
                         # A crashed operation that changes nothing here is better kept.
                         if next_state != state or not bit & self.crashed_bits:
-                            yield next_state, bit
+                            yield next_state, bit & ~reusable
                     break
 
     def _step(self, kind: _Kind, state: State) -> tuple[State, ...]:
