@@ -140,9 +140,11 @@ def main(context: click.Context) -> None:
     \b
     rashomon run campaigns/quickstart.yaml     run fault campaigns, get verdicts and a report
     rashomon list protocols                    what there is to be broken
-    rashomon check results/latest              judge a history again
+    rashomon serve                             the reports, in a browser
+    rashomon check results/latest              judge a history again: a run's, or another tool's
 
-    Exit codes: 0 as expected, 1 a violation (or none where one was expected), 2 unknown, 3 bad input, 4 the run failed.
+    Exit codes: 0 as expected, 1 a violation (or none where one was expected), 2 unknown, 3 bad input, 4 the run failed,
+    130 interrupted.
     """
     from harness.cluster.leftovers import sweep
 
@@ -164,7 +166,8 @@ _cluster = click.option("--cluster", type=click.Choice(["local", "docker"]), hel
               help="How long clients and faults work in each cell.")  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1, 25), help="How many replicas each cluster has.")
 @click.option("--only", metavar="TEXT", help="Only the cells whose name contains TEXT.")
-@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True,
+              help="The folder that gets the folders of campaigns.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print the resolved cells, run nothing.")
 def run(
     campaign: Path,
@@ -235,7 +238,7 @@ def _interruptible() -> Iterator[threading.Event]:
               help="What to judge by: see `rashomon list models`, or your own as package.module:Class. "
               "`auto`: the one that has the functions of the history.")  # fmt: skip
 @click.option("--format", default="auto", show_default=True, metavar="NAME",
-              help="jsonl, edn, jepsen-log, porcupine or csv. `auto`: what the file looks like.")  # fmt: skip
+              help="jsonl, edn, edn-keyed, jepsen-log, porcupine or csv. `auto`: what the file looks like.")  # fmt: skip
 @click.option("--initial", metavar="JSON", help="What a register or a key holds at first; null if left out.")
 @click.option("--time-limit", type=_Seconds(), default=60.0, show_default=True,
               metavar="SECONDS", help="After this the verdict is `unknown`.")  # fmt: skip
@@ -320,7 +323,8 @@ def report(run_folder: Path) -> None:
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @_cluster
-@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True,
+              help="The folder that gets the folders of campaigns.")  # fmt: skip
 def replay(run_folder: Path, cluster: Any, results: Path) -> None:
     """Repeat RUN: the same faults at the same times, the same operations of each process.
 
@@ -328,6 +332,8 @@ def replay(run_folder: Path, cluster: Any, results: Path) -> None:
 
     \b
     rashomon replay results/latest
+
+    Exit codes: those of `rashomon run`, and 4 if the two runs differ in what a seed fixes.
     """
     from harness.campaign_run import replay_run
 
@@ -367,9 +373,12 @@ def list_(what: str) -> None:
 
 
 @main.command()
-@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True)
-@click.option("--replicas", type=click.IntRange(1, 25), default=5, show_default=True)
-@click.option("--protocol", default="multi-paxos", show_default=True)
+@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True,
+              help="Processes of this machine, or the containers of docker-compose.yml.")  # fmt: skip
+@click.option("--replicas", type=click.IntRange(1, 25), default=5, show_default=True,
+              help="How many; containers are at most 5.")  # fmt: skip
+@click.option("--protocol", default="multi-paxos", show_default=True, metavar="NAME",
+              help="With its defaults: see `rashomon list protocols`.")  # fmt: skip
 def up(cluster: str, replicas: int, protocol: str) -> None:
     """Start a cluster and leave it running, to be talked to by hand.
 
@@ -391,7 +400,8 @@ def up(cluster: str, replicas: int, protocol: str) -> None:
 
 
 @main.command()
-@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True)
+@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True,
+              help="Processes of this machine, or the containers of docker-compose.yml.")  # fmt: skip
 def down(cluster: str) -> None:
     """Stop a cluster that was left running, and remove its containers, networks and data."""
     from harness.cluster import standing
@@ -401,7 +411,8 @@ def down(cluster: str) -> None:
 
 
 @main.command()
-@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True)
+@click.option("--cluster", type=click.Choice(["local", "docker"]), default="docker", show_default=True,
+              help="Processes of this machine, or the containers of docker-compose.yml.")  # fmt: skip
 def status(cluster: str) -> None:
     """Addresses, roles and health of a cluster that was left running."""
     from harness.cluster import standing
