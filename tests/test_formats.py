@@ -136,6 +136,23 @@ def test_edn_in_a_vector_a_list_or_bare(tmp_path: Path, shape: str) -> None:
     assert short(found.operations) == [(0, "read", "", None, [1, 2, 3], "ok")]
 
 
+def test_edn_with_keys_in_its_values(tmp_path: Path) -> None:
+    text = (
+        "{:type :invoke, :f :write, :value [7 3], :process 0}\n{:type :invoke, :f :read, :value [8 nil], :process 1}\n"
+        "{:type :info, :f :start, :value nil, :process :nemesis}\n"
+        "{:type :ok, :f :write, :value [7 3], :process 0}\n{:type :ok, :f :read, :value [8 nil], :process 1}\n"
+        "{:type :invoke, :f :cas, :value [7 [3 4]], :process 0}\n{:type :ok, :f :cas, :value [7 [3 4]], :process 0}\n"
+    )
+    assert short(record(tmp_path, "history.edn", text).operations) == [
+        (0, "write", "7", 3, None, "ok"),
+        (1, "read", "8", None, None, "ok"),
+        (0, "cas", "7", [3, 4], True, "ok"),
+    ]
+    assert "/history:3: the value 3 is not a pair" in refused(
+        tmp_path, "\n\n{:type :ok :f :read :value 3 :process 0}", "edn-keyed"
+    )
+
+
 def test_log_lines(tmp_path: Path) -> None:
     found = record(tmp_path, "etcd.log", LOG)
     assert short(found.operations) == [
@@ -400,7 +417,7 @@ def test_what_is_wrong_is_told_with_file_and_line(tmp_path: Path, text: str, for
 
 @pytest.mark.parametrize("text", ["what is this\n", "\x00\x01\x02", "<html>", "a,b,c\n1,2,3\n"])
 def test_what_is_no_history_at_all_is_refused_with_the_formats(tmp_path: Path, text: str) -> None:
-    assert "the formats are jsonl, edn, jepsen-log, porcupine, csv" in refused(tmp_path, text)
+    assert "the formats are jsonl, edn, edn-keyed, jepsen-log, porcupine, csv" in refused(tmp_path, text)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -60,10 +60,37 @@ class Results:
 def read_edn(path: Path) -> Iterator[tuple[int, Event]]:
     """The events of a file of operation maps."""
     results = Results()
+    for line, event in _maps(path):
+        yield line, event if event["process"] == NEMESIS else results.settle(event)
+
+
+def read_keyed_edn(path: Path) -> Iterator[tuple[int, Event]]:
+    """The same, where every value is a pair of a key and the value proper, as `jepsen.independent` makes them."""
+    results = Results()
+    for line, event in _maps(path):
+        if event["process"] == NEMESIS:
+            yield line, event
+            continue
+        pair = event["value"]
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise BadLine(
+                line, f"the value {show(pair)} is not a pair of a key and a value: name the format edn if none is"
+            )
+        event["key"], event["value"] = pair
+        yield line, results.settle(event)
+
+
+def has_keys(head: str) -> bool:
+    """Whether a read in this beginning of a file is called with a key and nothing else."""
+    maps = re.findall(r"\{[^{}]*\}", head)
+    reads = (one for one in maps if ":invoke" in one and re.search(r":f\s+:read\b", one))
+    return any(re.search(r":value\s+\[\S+\s+nil\]", one) for one in reads)
+
+
+def _maps(path: Path) -> Iterator[tuple[int, Event]]:
     with open_text(path) as file:
         for line, item in edn.read_items(file):
-            event = _from_map(line, item)
-            yield line, event if event["process"] == NEMESIS else results.settle(event)
+            yield line, _from_map(line, item)
 
 
 def _from_map(line: int, item: Any) -> Event:

@@ -13,7 +13,15 @@ from typing import Any
 
 from harness.checkers.operations import Operation, Record, from_intervals, operations
 from harness.errors import BadInput
-from harness.formats.jepsen import LOG_LINE, PORCUPINE_LINE, read_edn, read_log, read_porcupine
+from harness.formats.jepsen import (
+    LOG_LINE,
+    PORCUPINE_LINE,
+    has_keys,
+    read_edn,
+    read_keyed_edn,
+    read_log,
+    read_porcupine,
+)
 from harness.formats.jsonl import read_jsonl
 from harness.formats.lines import BadLine, open_text
 from harness.formats.table import read_csv
@@ -26,6 +34,7 @@ _Reader = Callable[[Path], Iterator[tuple[int, Any]]]
 _READERS: dict[str, _Reader] = {
     "jsonl": read_jsonl,
     "edn": read_edn,
+    "edn-keyed": read_keyed_edn,
     "jepsen-log": read_log,
     "porcupine": read_porcupine,
     "csv": read_csv,
@@ -220,7 +229,7 @@ def open_history(path: Path, format: str = "auto") -> Source:
             f"{path}: not a history in any known format (it begins with {first[:40]!r}): the formats are "
             f"{', '.join(FORMATS)}; name one with --format if this is one"
         )
-    return Source(path, found)
+    return Source(path, "edn-keyed" if found == "edn" and has_keys(head) else found)
 
 
 def _looks_like(head: str) -> str | None:

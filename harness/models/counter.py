@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.checkers.operations import Operation
 from harness.models.model import Model, State
-from harness.models.values import show
+from harness.models.values import problem_of_asking, show
 
 
 class Counter(Model):
@@ -40,6 +40,8 @@ class Counter(Model):
                 return f"an add takes a whole number, not {show(operation.value)}"
             if operation.result is not None and not _is_whole(operation.result):
                 return f"an add returns a whole number or null, not {show(operation.result)}"
+        elif operation.f == "read" and operation.value is not None:
+            return problem_of_asking("read", operation.value)
         elif operation.f == "read" and operation.type == "ok" and not _is_whole(operation.result):
             return f"a read of a counter returns a whole number, not {show(operation.result)}"
         return super().problem(operation)

@@ -15,7 +15,7 @@ from typing import Any
 from harness.checkers.operations import Operation
 from harness.models.model import Model, State
 from harness.models.register import compare_and_set, problem_of_cas
-from harness.models.values import canonical, is_truth_or_null, show
+from harness.models.values import canonical, is_truth_or_null, problem_of_asking, show
 
 
 class KeyValue(Model):
@@ -66,6 +66,8 @@ class KeyValue(Model):
     def problem(self, operation: Operation) -> str | None:
         if operation.f == "cas":
             return problem_of_cas(operation)
+        if operation.f in ("get", "delete") and operation.value is not None:
+            return problem_of_asking(operation.f, operation.value)
         if operation.f == "append" and not isinstance(operation.value, str | list | tuple):
             return f"an append takes a string or an array, not {show(operation.value)}"
         if operation.f == "delete" and not is_truth_or_null(operation.result):

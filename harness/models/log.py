@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from harness.checkers.operations import Operation
 from harness.models.model import Model, State
-from harness.models.values import canonical, show
+from harness.models.values import canonical, problem_of_asking, show
 
 
 class Log(Model):
@@ -41,6 +41,8 @@ class Log(Model):
         f, result = operation.f, operation.result
         if f == "append" and result is not None and (not isinstance(result, int) or isinstance(result, bool)):
             return f"an append returns a place (a whole number) or null, not {show(result)}"
+        if f == "read" and operation.value is not None:
+            return problem_of_asking(f, operation.value)
         if f == "read" and operation.type == "ok" and not isinstance(result, list | tuple):
             return f"a read of a log returns an array, not {show(result)}"
         return super().problem(operation)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from harness.checkers.operations import Operation
 from harness.models.model import Model, State
-from harness.models.values import canonical
+from harness.models.values import canonical, problem_of_asking
 
 
 class _Line(Model):
@@ -44,6 +44,8 @@ class _Line(Model):
     def problem(self, operation: Operation) -> str | None:
         if operation.f == self.put and operation.value is None:
             return f"null can't be put in: it is what {self.take} returns if the {self.name} is empty"
+        if operation.f == self.take and operation.value is not None:
+            return problem_of_asking(self.take, operation.value)
         return super().problem(operation)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.checkers.operations import Operation
 from harness.models.model import Model, State
-from harness.models.values import canonical, is_truth_or_null, show
+from harness.models.values import canonical, is_truth_or_null, problem_of_asking, show
 
 
 class Register(Model):
@@ -51,6 +51,8 @@ class Register(Model):
     def problem(self, operation: Operation) -> str | None:
         if operation.f == "cas":
             return problem_of_cas(operation)
+        if operation.f == "read" and operation.value is not None:
+            return problem_of_asking("read", operation.value)
         return super().problem(operation)
 
 
@@ -102,4 +104,6 @@ class WriteOnce(Model):
                 return "null can't be written: it is what a read returns before anything is written"
             if not is_truth_or_null(operation.result):
                 return f"a write returns true, null or false, not {show(operation.result)}"
+        if operation.f == "read" and operation.value is not None:
+            return problem_of_asking("read", operation.value)
         return super().problem(operation)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from harness.checkers.operations import Operation
 from harness.models.model import Model, State
-from harness.models.values import canonical, is_truth_or_null, show
+from harness.models.values import canonical, is_truth_or_null, problem_of_asking, show
 
 
 class Set(Model):
@@ -52,6 +52,8 @@ class Set(Model):
         f, result = operation.f, operation.result
         if f in ("add", "remove") and not is_truth_or_null(result):
             return f"what {f} returns is true, false or null, not {show(result)}"
+        if f == "read" and operation.value is not None:
+            return problem_of_asking(f, operation.value)
         if operation.type == "ok":
             if f == "contains" and not isinstance(result, bool):
                 return f"contains returns true or false, not {show(result)}"

@@ -31,6 +31,13 @@ def is_truth_or_null(value: Any) -> bool:
     return value is None or isinstance(value, bool)
 
 
+def problem_of_asking(f: str, value: Any) -> str | None:
+    """What is wrong with an operation that only asks, if it has a value: most likely it is meant to be the result."""
+    if value is None:
+        return None
+    return f"a {f} has no value of its own, but here it is {show(value)}: what came back belongs into the result"
+
+
 def show(value: Any, limit: int = 60) -> str:
     """The value as JSON, for sentences; cut if it is long."""
     text = json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=str)
