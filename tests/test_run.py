@@ -459,7 +459,12 @@ def test_a_run_that_did_something_else_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "cannot read"), ("campaign: [", "is not YAML"), ("campaign: x\n", "Field required"), ("- 1", "valid")],
+    [
+        (None, "cannot read"),
+        ("campaign: [", "is not YAML"),
+        ("campaign: x\n", "Field required"),
+        ("- 1", "not the specification of a run"),
+    ],
 )
 def test_a_run_that_cannot_be_repeated_is_one_sentence(tmp_path: Path, text: str | None, words: str) -> None:
     if text is not None:
