@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from harness import cluster as clusters
 from harness.errors import (
     EXIT_AS_EXPECTED,
     EXIT_INTERRUPTED,
@@ -27,6 +28,8 @@ from harness.terminal import TerminalProgress, console, print_summary, print_ver
 def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.Event) -> int:
     """Run every cell; a cell that fails doesn't keep the others from running. Returns the exit code."""
     out = console()
+    for kind in {spec.cluster for spec in specs}:
+        clusters.create(kind, 1)  # what a kind needs of this machine's Python is missed before anything starts
     finished: list[dict[str, Any]] = []
     folders: list[Path] = []
     code = EXIT_AS_EXPECTED

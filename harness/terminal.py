@@ -114,7 +114,9 @@ def print_verdict(out: Console, result: Mapping[str, Any], folder: Path) -> None
     """The verdict of one run, right after it: what came of it and why, and its findings."""
     verdict = result["verdict"]
     expected = "as expected" if result["as_expected"] else f"NOT as expected ({result['expect']})"
-    out.print(f"  [{VERDICT_STYLE[verdict]}]{verdict}[/], {expected}: {escape(result['reason'])}")
+    # A violation's reason is its first finding, which comes right below.
+    reason = _counted(result["findings_total"], "finding") if _findings(result) else result["reason"]
+    out.print(f"  [{VERDICT_STYLE[verdict]}]{verdict}[/], {expected}: {escape(reason)}")
     for finding in _findings(result)[:3]:
         out.print(f"    [red]{escape(finding['anomaly'])}[/]: {escape(finding['sentence'])}")
     more = result["findings_total"] - min(3, len(_findings(result)))
@@ -125,6 +127,10 @@ def print_verdict(out: Console, result: Mapping[str, Any], folder: Path) -> None
     report = folder / "report.html"
     if report.exists():  # else a note has said why not
         out.print(f"    report: {report}", markup=False, soft_wrap=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _findings(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -217,4 +223,4 @@ def _catalogue(what: str) -> list[tuple[str, str, type[BaseModel] | None]]:
 
 
 def _functions(functions: Mapping[str, str]) -> str:
-    return " ".join(f"{name}: {sentence}" for name, sentence in functions.items())
+    return "\n".join(f"{name}: {sentence}" for name, sentence in functions.items())

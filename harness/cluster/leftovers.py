@@ -172,9 +172,9 @@ def _sweep_run(record: Record) -> list[str]:
     assert record.owner is not None
     whose = f"cleaned up after a run that was killed (process {record.owner.pid})"
     if record.kind == "docker":
-        from harness.cluster.docker import clean_up_after
-
         try:
+            from harness.cluster.docker import clean_up_after  # which needs the docker SDK, and says so
+
             done = clean_up_after(record.facts)
         except ClusterError as error:
             return [
