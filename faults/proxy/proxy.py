@@ -83,6 +83,9 @@ class Proxy:
         except (OSError, ValueError) as error:
             reason = (os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)).lower()
             raise Refusal(f"listen tcp {self._listen}: {reason}", 500) from error
+        # What is accepted inherits this; asyncio sets it only on sockets that name their protocol, which these don't. An
+        # answer in two parts would wait 40 ms for the acknowledgement of the first.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listen = join_address(*listener.getsockname()[:2])
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(lambda: ClientSide(self._accept), sock=listener, backlog=_BACKLOG)
