@@ -230,7 +230,7 @@ class _EntryReader:
                 if not model.model_fields:
                     raise self._error(f"{kind} {name!r} takes no options: remove {key!r}", where) from error
                 sentence = str(unknown(f"option of {kind} {name!r}:", key, model.model_fields))
-                raise self._error(sentence.replace(":'", ": '"), where) from error
+                raise self._error(sentence, where) from error
             sentence = f"{kind} {name!r}, {key} {first['input']!r:.60}: {_message(first['msg'])}"
             raise self._error(sentence, where) from error
 
