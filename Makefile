@@ -23,11 +23,13 @@ demo: $(VENV)/.base  ## three short cells on local processes: verdicts, and a re
 test: $(VENV)/.dev  ## all tests: fast ones, real processes, real containers
 	@scripts/test
 
-test-fast: $(VENV)/.dev  ## the tests without real clusters: under two minutes
+test-fast: $(VENV)/.dev  ## the tests without real clusters: about two minutes
 	@$(BIN)/pytest -q -m "not slow and not docker"
 
 test-soundness: $(VENV)/.dev  ## the checkers against brute force, at length
-	@RASHOMON_SOUNDNESS=20000 $(BIN)/pytest -q tests/test_linearizable*.py tests/test_models.py
+	@RASHOMON_SOUNDNESS=20000 $(BIN)/pytest -q -s --timeout 7200 tests/test_linearizable_soundness.py \
+		tests/test_linearizable_models.py tests/test_linearizable_witness.py tests/test_linearizable_telling.py \
+		tests/test_linearizable_hypothesis.py tests/test_linearizable_pairing.py tests/test_models.py tests/test_direct_checkers.py
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	@$(BIN)/ruff check .

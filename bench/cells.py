@@ -22,7 +22,7 @@ from faults.cluster import ClusterError
 from harness.cluster import standing
 from harness.errors import RashomonError
 from harness.run import Silent, new_folder, run
-from harness.spec import ClientsSpec, Named, RunSpec
+from harness.spec import ClientsSpec, Named, ProtocolSpec, RunSpec
 
 Kind = Literal["local", "docker"]
 
@@ -33,7 +33,7 @@ def cell(kind: Kind) -> RunSpec:
         cell=kind,
         seed=1,
         cluster=kind,
-        protocol=Named(name="multi-paxos"),
+        protocol=ProtocolSpec(name="multi-paxos"),
         machine="kv",
         workload=Named(name="register"),
         clients=ClientsSpec(processes=5, rate_per_second=50),

@@ -5,6 +5,8 @@ machine in the same run. Messages are those that the replicas sent each other wh
 the same time when nobody asks anything (heartbeats); requests are what the clients and the proxies carried.
 
     python bench/protocols.py [seconds] [processes]
+
+What an operation costs exactly, message by message, is counted on a simulated cluster: see docs/gallery.md.
 """
 
 from __future__ import annotations
@@ -24,10 +26,17 @@ from harness.history import History, read_history
 from harness.spec import ClientsSpec
 from harness.workloads.register import Register, RegisterOptions
 
-PROTOCOLS: list[tuple[str, dict[str, Any]]] = [
-    ("primary-backup", {"acknowledge": "all"}),
-    ("primary-backup", {"acknowledge": "none"}),
-    ("multi-paxos", {}),
+PROTOCOLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    # Each with its options, and those of the workload: some can't compare and set.
+    ("primary-backup", {"acknowledge": "all"}, {}),
+    ("primary-backup", {"acknowledge": "none"}, {}),
+    ("log-shipping", {}, {}),
+    ("two-phase-commit", {}, {}),
+    ("multi-paxos", {}, {}),
+    ("raft", {}, {}),
+    ("leased-primary", {}, {}),
+    ("quorum", {}, {"cas": 0}),
+    ("causal", {}, {"cas": 0}),
 ]
 REPLICAS = (1, 3, 5)
 IDLE_SECONDS = 2.0
@@ -44,7 +53,9 @@ def messages_sent(cluster: Cluster) -> int:
     return sum(link["sent"] for status in statuses if status for link in status["host"]["links"].values())
 
 
-def measure(protocol: str, options: dict[str, Any], replicas: int, seconds: float, processes: int) -> Measured:
+def measure(
+    protocol: str, options: dict[str, Any], work: dict[str, Any], replicas: int, seconds: float, processes: int
+) -> Measured:
     with tempfile.TemporaryDirectory() as folder, create("local", replicas) as cluster:
         cluster.provision(protocol, options, "kv", "bench", seed=1)
         before = messages_sent(cluster)
@@ -53,7 +64,7 @@ def measure(protocol: str, options: dict[str, Any], replicas: int, seconds: floa
 
         history = History(Path(folder) / "history.jsonl")
         addresses = {replica: cluster.address(replica) for replica in cluster.replicas}
-        workload = Register(RegisterOptions(), processes, seed=1)
+        workload = Register(RegisterOptions(**work), processes, seed=1)
         clients = Clients(workload, ClientsSpec(processes=processes), addresses, "bench", 1, history)
         before, began = messages_sent(cluster), time.monotonic()
         history.begin()
@@ -84,10 +95,10 @@ def main() -> None:
     table = Table(title=f"{processes} clients, {seconds:g} s each, local replicas, embedded proxies, no faults")
     for column in ("protocol", "replicas", "operations/s", "ratio to 1", "median ms", "messages/op"):
         table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=True)
-    for protocol, options in PROTOCOLS:
+    for protocol, options, work in PROTOCOLS:
         alone: float | None = None
         for replicas in REPLICAS:
-            found = measure(protocol, options, replicas, seconds, processes)
+            found = measure(protocol, options, work, replicas, seconds, processes)
             alone = alone or found.operations_per_second
             words = ", ".join(f"{name}={value}" for name, value in options.items())
             table.add_row(

@@ -13,17 +13,33 @@ broken. Releasing what isn't claimed changes nothing.
 
 A board also tells which claims lie on a link or a replica and whether they changed meanwhile (`stamp`): a measurement
 that somebody else's fault spoiled proves nothing and has to be left out.
+
+Here are the boards of links (their conditions and their weather) and of disks; `faults.holds` has that of replicas, and
+`faults.clock_board` that of their clocks.
 """
 
 from __future__ import annotations
 
-import enum
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
-from faults.cluster import CLEAR, Cluster, ClusterError, Condition, Link, Mode, Network, NetworkError
-from faults.parallel import in_parallel
+from faults.cluster import (
+    CALM,
+    CLEAR,
+    SOUND,
+    Cluster,
+    ClusterError,
+    Condition,
+    Disk,
+    Link,
+    Mode,
+    Network,
+    NetworkError,
+    Weather,
+)
 
 _STRENGTH = {mode: strength for strength, mode in enumerate(Mode)}
 
@@ -49,6 +65,31 @@ def strongest(conditions: Iterable[Condition]) -> Condition:
     return result
 
 
+def worst_weather(weathers: Iterable[Weather]) -> Weather:
+    """What a link suffers that several claims lie on: the largest of each share; CALM without any."""
+    result = CALM
+    for weather in weathers:
+        result = Weather(
+            lost=max(weather.lost, result.lost),
+            duplicated=max(weather.duplicated, result.duplicated),
+            late=max(weather.late, result.late),
+            late_ms=max(weather.late_ms, result.late_ms),
+        )
+    return result
+
+
+def worst_disk(disks: Iterable[Disk]) -> Disk:
+    """A disk with the faults of all these; SOUND without any."""
+    result = SOUND
+    for disk in disks:
+        result = Disk(
+            slow_ms=max(disk.slow_ms, result.slow_ms),
+            full=disk.full or result.full,
+            sync_fails=disk.sync_fails or result.sync_fails,
+        )
+    return result
+
+
 @dataclass(frozen=True)
 class Stamp:
     """Who claims a link or a replica now. Two equal stamps, and no `busy` in them: nothing changed in between."""
@@ -60,183 +101,153 @@ class Stamp:
     """Whether a change is on its way just now."""
 
 
-class LinkBoard:
-    """Who claims which condition of which link. Safe to use from several threads; changes take turns."""
+Thing = TypeVar("Thing", Link, str)
+State = TypeVar("State")
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+
+class StateBoard(ABC, Generic[Thing, State]):
+    """Who claims which state of which thing. Safe to use from several threads; changes take turns."""
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._claims: dict[int, dict[Link, Condition]] = {}
-        self._in_force: dict[Link, Condition | None] = {}
-        """What was applied last; None where applying failed, so that nobody knows. A link that isn't here is clear."""
-        self._versions: dict[Link, int] = {}
+        self._claims: dict[int, dict[Thing, State]] = {}
+        self._in_force: dict[Thing, State | None] = {}
+        """What was applied last; None where applying failed, so that nobody knows. What isn't here is at rest."""
+        self._versions: dict[Thing, int] = {}
         self._closed = False
 
-    def claim(self, number: int, changes: Mapping[Link, Condition]) -> None:
-        """Claim conditions for an injection; in force, as far as nothing stronger is, when this returns.
+    @abstractmethod
+    def _combined(self, states: Iterable[State]) -> State:
+        """What several claims make together; the state of rest without any."""
 
-        Raises `NetworkError` if the network doesn't do it; the claim stands all the same, until it is released. Raises
+    @abstractmethod
+    def _apply(self, changes: Mapping[Thing, State]) -> None:
+        """Bring the things into these states. Idempotent; raises if that fails."""
+
+    @abstractmethod
+    def _over(self) -> Exception:
+        """What is raised to whoever claims something after the end."""
+
+    def claim(self, number: int, changes: Mapping[Thing, State]) -> None:
+        """Claim states for an injection; in force, as far as nothing stronger is, when this returns.
+
+        Raises the error of the cluster if it doesn't do it; the claim stands all the same, until it is released. Raises
         it too after `close`, and then nothing is claimed.
         """
         with self._lock:
             if self._closed:
-                raise NetworkError("the faults of this run are over: no link is changed any more")
+                raise self._over()
             self._claims.setdefault(number, {}).update(changes)
             self._touch(changes)
             self._settle()
 
     def release(self, number: int) -> None:
-        """Take back everything that an injection claimed. Raises `NetworkError`; then call it again to try again."""
+        """Take back everything that an injection claimed. Raises; then call it again to try again."""
         with self._lock:
             self._touch(self._claims.pop(number, {}))
             self._settle()
 
-    def effective(self, link: Link, without: int | None = None) -> Condition:
-        """The condition that all claims together give the link; or all but those of the injection `without`."""
+    def effective(self, thing: Thing, without: int | None = None) -> State:
+        """What all claims together make of the thing; or all but those of the injection `without`."""
         with self._lock:
-            return self._wanted(link, without)
+            return self._wanted(thing, without)
 
-    def stamp(self, link: Link) -> Stamp:
-        """Who claims the link. Waits for a change that is on its way."""
+    def stamp(self, thing: Thing) -> Stamp:
+        """Who claims the thing. Waits for a change that is on its way."""
         with self._lock:
-            claimants = frozenset(number for number, changes in self._claims.items() if link in changes)
-            return Stamp(self._versions.get(link, 0), claimants)
+            claimants = frozenset(number for number, changes in self._claims.items() if thing in changes)
+            return Stamp(self._versions.get(thing, 0), claimants)
 
-    def close(self, links: Iterable[Link]) -> None:
-        """The end: forget every claim, take no new one, and clear all these links, whatever was known of them.
+    def close(self, things: Iterable[Thing] = ()) -> None:
+        """The end: forget every claim, take no new one, and put everything to rest that was ever claimed, and all these
+        things, whatever was known of them.
 
-        Raises `NetworkError`; idempotent, so call it again to try again.
+        Raises the error of the cluster; idempotent, so call it again to try again.
         """
         with self._lock:
             self._closed = True
             self._claims.clear()
-            self._in_force.update(dict.fromkeys(links))
+            self._in_force.update(dict.fromkeys(things))
             self._touch(self._in_force)
             self._settle()
 
-    def _wanted(self, link: Link, without: int | None = None) -> Condition:
-        return strongest(
-            changes[link] for number, changes in self._claims.items() if link in changes and number != without
+    def _wanted(self, thing: Thing, without: int | None = None) -> State:
+        return self._combined(
+            changes[thing] for number, changes in self._claims.items() if thing in changes and number != without
         )
 
-    def _touch(self, links: Iterable[Link]) -> None:
-        for link in links:
-            self._versions[link] = self._versions.get(link, 0) + 1
-            self._in_force.setdefault(link, CLEAR)
+    def _touch(self, things: Iterable[Thing]) -> None:
+        for thing in things:
+            self._versions[thing] = self._versions.get(thing, 0) + 1
+            self._in_force.setdefault(thing, self._combined(()))
 
     def _settle(self) -> None:
         """Apply what differs from what is in force, also what an earlier call failed to apply."""
-        wanted = {link: self._wanted(link) for link in self._in_force}
-        changes = {link: condition for link, condition in wanted.items() if self._in_force[link] != condition}
+        wanted = {thing: self._wanted(thing) for thing in self._in_force}
+        changes = {thing: state for thing, state in wanted.items() if self._in_force[thing] != state}
         if not changes:
             return
         self._in_force.update(dict.fromkeys(changes, None))
-        self._network.apply(changes)
+        self._apply(changes)
         self._in_force.update(changes)
 
 
-class Hold(enum.Enum):
-    """How an injection keeps a replica from working. Listed from the weaker to the stronger."""
+class LinkBoard(StateBoard[Link, Condition]):
+    """Who claims which condition of which link. Raises `NetworkError`."""
 
-    PAUSED = "paused"
-    DOWN = "down"
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._network = network
+
+    def _combined(self, states: Iterable[Condition]) -> Condition:
+        return strongest(states)
+
+    def _apply(self, changes: Mapping[Link, Condition]) -> None:
+        self._network.apply(changes)
+
+    def _over(self) -> NetworkError:
+        return NetworkError("the faults of this run are over: no link is changed any more")
 
 
-class ProcessBoard:
-    """Who keeps which replica down or paused. Safe to use from several threads; actions on one replica take turns.
-
-    A replica is down as long as anybody holds it down, else paused as long as anybody holds it paused, else up. So a
-    replica that is killed while it is paused goes down; when the kill is healed first, it is restarted and paused again;
-    when the pause is healed first, it stays down.
-    """
+class WeatherBoard(StateBoard[Link, Weather]):
+    """Who claims which weather of which link. Raises `ClusterError`."""
 
     def __init__(self, cluster: Cluster) -> None:
+        super().__init__()
         self._cluster = cluster
-        self._lock = threading.Lock()
-        """Guards what follows; never held while the cluster is at work, which may take seconds."""
-        self._claims: dict[int, dict[str, Hold]] = {}
-        self._versions = dict.fromkeys(cluster.replicas, 0)
-        self._under_way = dict.fromkeys(cluster.replicas, 0)
-        self._closed = False
-        self._turns = {replica: threading.Lock() for replica in cluster.replicas}
 
-    def claim(self, number: int, holds: Mapping[str, Hold]) -> None:
-        """Hold replicas down or paused for an injection; done when this returns.
+    def _combined(self, states: Iterable[Weather]) -> Weather:
+        return worst_weather(states)
 
-        Raises `ClusterError` if the cluster doesn't do it; the claim stands all the same, until it is released. Raises
-        it too after `close`, and then nothing is claimed.
-        """
+    def _apply(self, changes: Mapping[Link, Weather]) -> None:
+        self._cluster.set_weather(changes)
+
+    def _over(self) -> ClusterError:
+        return ClusterError("the faults of this run are over: the weather stays as it is")
+
+    def rivals(self, link: Link, number: int, kind: str) -> frozenset[int]:
+        """The other injections that claim this kind of weather (a field of `Weather`) of the link."""
         with self._lock:
-            if self._closed:
-                raise ClusterError("the faults of this run are over: no replica is killed or paused any more")
-            self._claims.setdefault(number, {}).update(holds)
-            self._begin(holds)
-        self._settle(list(holds))
+            return frozenset(
+                other
+                for other, changes in self._claims.items()
+                if other != number and link in changes and getattr(changes[link], kind)
+            )
 
-    def release(self, number: int) -> None:
-        """Let go of every replica that an injection holds; those that nobody else holds are up when this returns.
 
-        Raises `ClusterError` if one can't be brought up, after trying them all.
-        """
-        with self._lock:
-            replicas = list(self._claims.pop(number, {}))
-            self._begin(replicas)
-        self._settle(replicas)
+class DiskBoard(StateBoard[str, Disk]):
+    """Who claims which state of which replica's disk. Raises `ClusterError`."""
 
-    def holders(self, replica: str, hold: Hold) -> frozenset[int]:
-        """The numbers of the injections that hold the replica in this way."""
-        with self._lock:
-            return frozenset(number for number, holds in self._claims.items() if holds.get(replica) is hold)
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__()
+        self._cluster = cluster
 
-    def stamp(self, replica: str) -> Stamp:
-        """Who holds the replica, and whether it is being killed, restarted, paused or resumed just now."""
-        with self._lock:
-            claimants = frozenset(number for number, holds in self._claims.items() if replica in holds)
-            return Stamp(self._versions[replica], claimants, self._under_way[replica] > 0)
+    def _combined(self, states: Iterable[Disk]) -> Disk:
+        return worst_disk(states)
 
-    def close(self) -> None:
-        """The end: forget every claim, take no new one, and bring every replica up, also one that died on its own.
+    def _apply(self, changes: Mapping[str, Disk]) -> None:
+        for replica, disk in changes.items():
+            self._cluster.set_disk(replica, disk)
 
-        Raises `ClusterError` if one can't be brought up, after trying them all; idempotent.
-        """
-        with self._lock:
-            self._closed = True
-            self._claims.clear()
-            replicas = list(self._turns)
-            self._begin(replicas)
-        self._settle(replicas)
-
-    def _begin(self, replicas: Iterable[str]) -> None:
-        for replica in replicas:
-            self._versions[replica] += 1
-            self._under_way[replica] += 1
-
-    def _settle(self, replicas: list[str]) -> None:
-        in_parallel(self._settle_one, replicas)
-
-    def _settle_one(self, replica: str) -> None:
-        try:
-            with self._turns[replica]:
-                self._bring_into(replica, self._strongest_hold(replica))
-        finally:
-            with self._lock:
-                self._under_way[replica] -= 1
-                self._versions[replica] += 1
-
-    def _strongest_hold(self, replica: str) -> Hold | None:
-        if self.holders(replica, Hold.DOWN):
-            return Hold.DOWN
-        return Hold.PAUSED if self.holders(replica, Hold.PAUSED) else None
-
-    def _bring_into(self, replica: str, hold: Hold | None) -> None:
-        """From whatever state the replica is measured to be in, since it may also have died on its own."""
-        state = self._cluster.state(replica)
-        if hold is Hold.DOWN:
-            self._cluster.kill(replica)
-            return
-        if state == "down":
-            self._cluster.restart(replica)
-        if hold is Hold.PAUSED and state != "paused":
-            self._cluster.pause(replica)
-        if hold is None and state == "paused":
-            self._cluster.resume(replica)
+    def _over(self) -> ClusterError:
+        return ClusterError("the faults of this run are over: no disk is spoiled any more")

@@ -8,12 +8,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from faults.clocks import Clock
+from faults.disks import DiskFull, DiskSlow, SyncFails
 from faults.fault import Fault, Setting
 from faults.links import Latency, Reset, Slow
+from faults.messages import Duplicate, MessageLoss, Reorder
 from faults.partitions import Partition
-from faults.processes import Kill, Pause
+from faults.processes import Kill, Pause, Wipe
 
-FAULTS: dict[str, type[Fault]] = {fault.name: fault for fault in (Partition, Latency, Slow, Reset, Kill, Pause)}
+_ALL: tuple[type[Fault], ...] = (
+    *(Partition, Latency, Slow, Reset),
+    *(Kill, Pause, Wipe, Clock),
+    *(MessageLoss, Duplicate, Reorder),
+    *(DiskSlow, DiskFull, SyncFails),
+)
+
+FAULTS: dict[str, type[Fault]] = {fault.name: fault for fault in _ALL}
 
 
 class BadFault(ValueError):

@@ -1,7 +1,11 @@
 """What a fault may ask of a cluster. The kinds of clusters themselves live in `harness.cluster`.
 
-Links, conditions and pings are the vocabulary of the network between replicas and clients; `Cluster` is what any cluster
-offers a fault, and `Network` the part of it that changes links.
+Links, conditions and pings are the vocabulary of the network between replicas and clients, weather that of single
+messages, disks and clock readings that of one replica. `Cluster` is what any cluster offers a fault, and `Network` the
+part of it that changes links.
+
+Not every kind of cluster can do everything: a proxy carries bytes and cannot lose one message of many. What a kind can't
+do raises `ClusterError`; a fault that needs it says so beforehand, in `applies_to`.
 """
 
 from __future__ import annotations
@@ -67,6 +71,87 @@ class Condition:
 
 
 CLEAR = Condition()
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What befalls single messages on a link, each message by a draw of its own.
+
+    `lost`, `duplicated` and `late` are shares of the messages, from 0 to 1. A message that is duplicated arrives a second
+    time, some time within `late_ms` after the first. One that is late arrives up to `late_ms` after its time, evenly
+    drawn, and whatever was sent after it may overtake it. Requests, answers and messages between replicas suffer alike,
+    on top of the link's condition and of what its messages suffer anyway (see `Cluster.usual_weather`).
+    """
+
+    lost: float = 0.0
+    duplicated: float = 0.0
+    late: float = 0.0
+    late_ms: int = 0
+
+    def __str__(self) -> str:
+        shares = {"lost": self.lost, "twice": self.duplicated, f"up to {self.late_ms} ms late": self.late}
+        return ", ".join(f"{share * 100:g}% {word}" for word, share in shares.items() if share) or "calm"
+
+
+CALM = Weather()
+
+
+@dataclass(frozen=True)
+class Sounding:
+    """What became of test messages that were sent over a link."""
+
+    sent: int
+    lost: int
+    duplicated: int
+    late: int
+    """How many arrived after their time."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The state of a replica's disk. Its faults add up.
+
+    `slow_ms`: every sync takes so much longer. `full`: nothing more can be appended. `sync_fails`: every sync fails. A
+    replica that can't append or sync any more ends itself, before anything that depends on it gets out.
+    """
+
+    slow_ms: int = 0
+    full: bool = False
+    sync_fails: bool = False
+
+
+SOUND = Disk()
+
+
+@dataclass(frozen=True)
+class DiskProbe:
+    """One measured attempt to append a record to a replica's disk and to sync it; the record is gone afterwards."""
+
+    outcome: Literal["ok", "full", "failed"]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ClockReading:
+    """What a replica's clock shows, and what a clock shows at the same moment that no fault ever touches.
+
+    Each has a zero of its own. Where clocks go wrong by themselves (those of a simulated cluster may), the other one does
+    so in the same way.
+    """
+
+    true_seconds: float
+    shown_seconds: float
+    within_seconds: float = 0.0
+    """How far apart the two looks may have been."""
+
+
+@dataclass(frozen=True)
+class Wiped:
+    """What a replica's journal held, measured before and after it was erased."""
+
+    bytes_before: int | None
+    """None if nobody could tell, because it was down."""
+    bytes_after: int
 
 
 @dataclass(frozen=True)
@@ -149,7 +234,37 @@ class Cluster(Protocol):
         """Let a paused process run on; nothing happens if it isn't paused."""
 
     def set_clock(self, replica: str, offset_seconds: float, rate: float) -> None:
-        """Skew the replica's clock: `offset_seconds` added, running `rate` times as fast; (0, 1) is true time."""
+        """Skew the replica's clock: `offset_seconds` added, running `rate` times as fast; (0, 1) is true time.
+
+        The clock never goes back: set into the past, it stands still until the skewed time has caught up with what it
+        has shown. A restart makes it true again. A replica that is down or paused can't be told: `ClusterError`.
+        """
+
+    def clock(self, replica: str) -> ClockReading | None:
+        """Read the replica's clock; None if it doesn't answer within a second."""
+
+    def wipe(self, replica: str) -> Wiped:
+        """Kill the replica and erase all that it had stored. It is down afterwards, and `restart` brings it up as empty
+        as a new one, though a member of the run that goes on."""
+
+    # What only a simulated cluster can do; the others raise `ClusterError`.
+
+    @property
+    def usual_weather(self) -> Weather:
+        """What messages suffer on every link when no fault is at work."""
+
+    def set_weather(self, changes: Mapping[Link, Weather]) -> None:
+        """Put links into a weather; those that aren't named stay as they are."""
+
+    def sound(self, link: Link, messages: int) -> Sounding:
+        """Send test messages over the link, at once, and count what becomes of them. What the link's condition does to
+        them doesn't count. No other message's fate depends on it."""
+
+    def set_disk(self, replica: str, disk: Disk) -> None:
+        """Put the replica's disk into a state. It stays so through kills and restarts."""
+
+    def probe_disk(self, replica: str) -> DiskProbe:
+        """Append to the replica's disk and sync it, also of a replica that is down."""
 
 
 class ClusterError(Exception):

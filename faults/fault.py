@@ -19,15 +19,16 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from faults.cluster import Cluster, Link
-
-if TYPE_CHECKING:
-    from faults.board import LinkBoard, ProcessBoard
+from faults.board import DiskBoard, LinkBoard, WeatherBoard
+from faults.clock_board import ClockBoard
+from faults.cluster import Cluster, ClusterError, Link, NetworkError, all_links
+from faults.holds import ProcessBoard
 
 
 class FaultOptions(BaseModel):
@@ -54,7 +55,37 @@ class Ground:
 
     cluster: Cluster
     links: LinkBoard
+    weather: WeatherBoard
+    disks: DiskBoard
     processes: ProcessBoard
+    clocks: ClockBoard
+
+    @classmethod
+    def on(cls, cluster: Cluster) -> Self:
+        """New boards, on which nobody claims anything yet."""
+        clocks = ClockBoard(cluster)
+        processes = ProcessBoard(cluster, revived=clocks.set_again)
+        return cls(cluster, LinkBoard(cluster.network), WeatherBoard(cluster), DiskBoard(cluster), processes, clocks)
+
+    def close(self) -> list[str]:
+        """The end: mend everything, whoever broke it, and let nobody break anything any more.
+
+        Returns sentences about what could not be mended; may be called again to try again.
+        """
+        problems = []
+        steps: list[Callable[[], None]] = [
+            lambda: self.links.close(all_links(self.cluster.replicas)),
+            self.weather.close,
+            self.disks.close,  # before replicas come up, which a full disk would kill again
+            self.processes.close,
+            self.clocks.close,
+        ]
+        for step in steps:
+            try:
+                step()
+            except (NetworkError, ClusterError) as error:
+                problems.append(str(error))
+        return problems
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 SPREAD = 0.2
 """An interval between injections is drawn within this fraction of what was asked for."""
@@ -66,7 +66,9 @@ class Planned:
 
 def plan(streams: Sequence[StreamLike], duration_seconds: float, seed: int) -> list[Planned]:
     """The injections of all streams, by time. Every one is healed when the run's duration is over at the latest."""
-    drafts = [draft for name, stream in _named(streams) for draft in _draft(stream, name, duration_seconds, seed)]
+    drafts = [
+        draft for name, stream in named_streams(streams) for draft in _draft(stream, name, duration_seconds, seed)
+    ]
     drafts.sort(key=lambda draft: (draft.at_seconds, draft.seed))
     return [Planned(**{**vars(draft), "number": number}) for number, draft in enumerate(drafts, 1)]
 
@@ -87,7 +89,10 @@ def subseed(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
 
 
-def _named(streams: Sequence[StreamLike]) -> Iterator[tuple[str, StreamLike]]:
+AnyStream = TypeVar("AnyStream", bound=StreamLike)
+
+
+def named_streams(streams: Sequence[AnyStream]) -> Iterator[tuple[str, AnyStream]]:
     """Streams with their names: `partition 1`, `kill+pause 1`, `partition 2`."""
     seen: Counter[str] = Counter()
     for stream in streams:

@@ -102,8 +102,11 @@ def _choose_by_role(target: str, cluster: Cluster, chance: random.Random) -> Hit
     # Drawn before anything is known, so that what is drawn later does not depend on what the replicas say.
     order = chance.sample(cluster.replicas, len(cluster.replicas))
     in_charge = [replica for replica in order if roles.get(replica) == cluster.chief]
-    fitting = in_charge if target != "follower" else [r for r in order if r in roles and r not in in_charge]
-    if not fitting:
+    others = [replica for replica in order if replica not in in_charge]
+    fitting = in_charge if target != "follower" else [replica for replica in others if replica in roles]
+    if not fitting and target == "follower" and others:
+        chosen, note = others[0], "no follower answers, so any replica that doesn't say it is in charge"
+    elif not fitting:
         chosen, note = order[0], f"no {target} to be found, so any replica"
     elif target == "follower":
         chosen, note = fitting[0], ""

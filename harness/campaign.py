@@ -4,12 +4,13 @@ The whole language, by example::
 
     name: storms                    # default: the file's name
     description: One sentence.
-    cluster: local                  # or docker
+    cluster: local                  # or docker, or simulated
     replicas: 5
     duration_seconds: 30            # how long clients and nemesis work
     protocols:                      # an axis of the matrix: a name, or a name with options
       - multi-paxos
       - primary-backup: {acknowledge: none}
+      - multi-paxos: {flaws: [promise-not-persisted]} # mistakes to be made: see `rashomon list flaws`
     workloads: [register]           # an axis
     faults:                         # an axis: each item is one nemesis
       - none
@@ -24,6 +25,9 @@ The whole language, by example::
     clients: {processes: 10, rate_per_second: 100, mode: leader, timeout_seconds: 2, attempts: 3}
     minimum_operations: 50
     checks: {time_limit_seconds: 60}
+    simulation: {delay_ms: 5, lost: 0.01}                 # the world of a simulated cluster: see docs/simulation.md
+    script: {name: ..., operations: [...], faults: [...]} # one by one, instead of drawn: see docs/campaigns.md
+    explore: {replicas: [3, 5], weather: false}    # for `rashomon explore`: what it may draw
 
 Every combination of the axes is a cell. Where cells differ in more, `cells` lists them; each entry may hold any of the
 keys above, is a matrix of its own, and takes what it doesn't say from the top of the file::
@@ -48,11 +52,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faults.catalogue import FAULTS
 from faults.fault import Setting
+from harness.campaign_script import CampaignScript
 from harness.checkers import CHECKERS
 from harness.cluster.compose import MOST_REPLICAS
-from harness.spec import ChecksSpec, Choice, ClientsSpec, Named, NemesisSpec, RunSpec, Stream, Verdict
+from harness.spec import (
+    ChecksSpec,
+    Choice,
+    ClientsSpec,
+    ExploreSpec,
+    Named,
+    NemesisSpec,
+    ProtocolSpec,
+    RunSpec,
+    ScriptSpec,
+    SimulationSpec,
+    Stream,
+    Verdict,
+)
 from harness.workloads import WORKLOADS
+from harness.workloads.workload import Workload
 from harness.yaml_lines import Document, Place, read_document
+from node.flaws import flawed
 from node.machines import MACHINES
 from node.protocols import PROTOCOLS
 from node.registry import UnknownName, unknown
@@ -73,7 +93,7 @@ class _Entry(BaseModel):
     faults: Any = None
     seeds: Any = None
     expect: Verdict = "valid"
-    cluster: Literal["local", "docker"] = "local"
+    cluster: Literal["local", "docker", "simulated"] = "local"
     replicas: int = Field(default=5, ge=1, le=25)
     machine: str | None = None
     duration_seconds: float = Field(default=20.0, gt=0, le=86_400)
@@ -81,6 +101,9 @@ class _Entry(BaseModel):
     minimum_operations: int = Field(default=50, ge=0)
     clients: ClientsSpec = Field(default_factory=ClientsSpec)
     checks: ChecksSpec = Field(default_factory=ChecksSpec)
+    simulation: SimulationSpec = Field(default_factory=SimulationSpec)
+    explore: ExploreSpec | None = None
+    script: ScriptSpec | None = None
 
 
 class _File(_Entry):
@@ -92,13 +115,19 @@ class _File(_Entry):
 class Overrides(BaseModel):
     """What the command line changes in every cell; None leaves the campaign's word."""
 
-    cluster: Literal["local", "docker"] | None = None
+    cluster: Literal["local", "docker", "simulated"] | None = None
     seed: int | None = None
     duration_seconds: float | None = None
     replicas: int | None = None
+    faults_unless_said: list[Any] | None = None
+    """The axis of faults for a campaign that has none."""
 
     def apply(self, entry: dict[str, Any]) -> dict[str, Any]:
         changes = self.model_dump(exclude_none=True)
+        if "faults_unless_said" in changes:
+            entry = {"faults": changes.pop("faults_unless_said"), **entry}
+        if entry.get("script"):  # its times and its replicas are its own
+            changes = {key: value for key, value in changes.items() if key not in ("duration_seconds", "replicas")}
         if "seed" in changes:
             changes["seeds"] = changes.pop("seed")
         return {**entry, **changes}
@@ -175,13 +204,21 @@ class _EntryReader:
 
     def cells(self, campaign: str) -> Iterator[RunSpec]:
         self._check_cluster()
-        protocols = [self._protocol(*item) for item in self._items("protocols")]
+        script = self._script()
+        protocols = [(self._protocol(*item), item[1]) for item in self._items("protocols")]
         workloads = [self._workload(*item) for item in self._items("workloads", ["register"])]
         nemeses = [(self._nemesis(*item), item[1]) for item in self._items("faults", ["none"])]
+        if script is not None:
+            nemeses = [(NemesisSpec(name=script.script.name), script.place)]
         seeds = [self._seed(*item) for item in self._items("seeds", [1])]
-        for protocol, workload, (nemesis, place), seed in itertools.product(protocols, workloads, nemeses, seeds):
+        for (protocol, says), workload, (nemesis, place), seed in itertools.product(
+            protocols, workloads, nemeses, seeds
+        ):
+            self._check_machine(protocol, says, workload, seed)
             self._check_faults(protocol, nemesis, place)
-            yield self._spec(campaign, protocol, workload, nemesis, seed)
+            self._check_explore(protocol)
+            spec = self._spec(campaign, protocol, workload, nemesis, seed)
+            yield spec if script is None else script.played_by(spec, self._own())
 
     def _check_cluster(self) -> None:
         entry = self.entry
@@ -190,6 +227,34 @@ class _EntryReader:
                 f"the docker cluster has {MOST_REPLICAS} replicas, not {entry.replicas}: use fewer, or cluster local"
             )
             raise self._error(sentence, (*self.place, "replicas") if "replicas" in self._own() else ("replicas",))
+
+    def _check_explore(self, protocol: Named) -> None:
+        """What may be drawn has to be values that the protocol's options can have."""
+        place: Place = (*self.place, "explore", "options") if "explore" in self._own() else ("explore", "options")
+        model = PROTOCOLS[protocol.name].Options
+        for name, values in (self.entry.explore or ExploreSpec()).options.items():
+            for number, value in enumerate(values):
+                try:
+                    model.model_validate({**protocol.options, name: value})
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    if first["type"] == "extra_forbidden":
+                        sentence = str(unknown(f"option of protocol {protocol.name!r}:", name, model.model_fields))
+                        raise self._error(sentence, (*place, name)) from error
+                    sentence = f"protocol {protocol.name!r}, {name} {value!r:.60}: {_message(first['msg'])}"
+                    raise self._error(sentence, (*place, name, number)) from error
+
+    def _place_of(self, key: str) -> Place:
+        """Where a key of this entry stands: in itself, or at the top of the file."""
+        return (*self.place, key) if key in self._own() else (key,)
+
+    def _script(self) -> CampaignScript | None:
+        script, place = self.entry.script, self._place_of("script")
+        if script is None:
+            return None
+        if {"faults", "script"} <= set(self._own()):
+            raise self._error("a script has its faults in itself: remove `faults`", self._place_of("faults"))
+        return CampaignScript(script, place, self._error, self._options)
 
     def _items(self, axis: str, default: list[Any] | None = None) -> list[tuple[Any, Place]]:
         """The items of an axis and where each stands; a single value is an axis of one."""
@@ -234,11 +299,23 @@ class _EntryReader:
             sentence = f"{kind} {name!r}, {key} {first['input']!r:.60}: {_message(first['msg'])}"
             raise self._error(sentence, where) from error
 
-    def _protocol(self, item: Any, place: Place) -> Named:
-        name, options = self._named(item, place, "protocol")
+    def _protocol(self, item: Any, place: Place) -> ProtocolSpec:
+        name, given = self._named(item, place, "protocol")
         protocol = self._find(PROTOCOLS, name, place)
+        options = {key: value for key, value in given.items() if key != "flaws"}
         self._options(protocol.Options, "protocol", name, options, place)
-        return Named(name=name, options=options)
+        return ProtocolSpec(name=name, options=options, flaws=self._flaws(name, given.get("flaws", []), place))
+
+    def _flaws(self, protocol: str, given: Any, place: Place) -> list[str]:
+        inside = (*place, protocol, "flaws")
+        flaws = [given] if isinstance(given, str) else given
+        if not isinstance(flaws, list) or not all(isinstance(flaw, str) for flaw in flaws):
+            raise self._error("`flaws` is a list of names such as [sync-skipped]: see `rashomon list flaws`", inside)
+        try:
+            flawed(protocol, flaws)
+        except UnknownName as error:
+            raise self._error(str(error), inside) from error
+        return flaws
 
     def _workload(self, item: Any, place: Place) -> Named:
         name, options = self._named(item, place, "workload")
@@ -329,7 +406,7 @@ class _EntryReader:
         choice: Choice = _validate(self.document, Choice, {"fault": name, "options": options, **fields}, (*place, name))
         return choice, schedule
 
-    def _check_faults(self, protocol: Named, nemesis: NemesisSpec, place: Place) -> None:
+    def _check_faults(self, protocol: ProtocolSpec, nemesis: NemesisSpec, place: Place) -> None:
         names = tuple(f"n{number}" for number in range(1, self.entry.replicas + 1))
         chief = PROTOCOLS[protocol.name].chief
         setting = Setting(self.entry.cluster, names, protocol.name, chief)
@@ -340,12 +417,26 @@ class _EntryReader:
                 if problem:
                     raise self._error(problem, place)
 
-    def _spec(self, campaign: str, protocol: Named, workload: Named, nemesis: NemesisSpec, seed: int) -> RunSpec:
+    def _check_machine(self, protocol: Named, place: Place, workload: Named, seed: int) -> None:
+        """A protocol that can't replicate what the workload works on is refused here, and not operation by operation."""
+        refusal = PROTOCOLS[protocol.name].refusal
+        kind = WORKLOADS[workload.name]
+        machine = self._find(MACHINES, self.entry.machine or kind.machine, (*self.place, "machine"))
+        problem = refusal(machine)
+        if problem:
+            others = [name for name in WORKLOADS if not refusal(MACHINES[WORKLOADS[name].machine])]
+            remedy = f"; try the workload {others[0]!r}" if others else ""
+            raise self._error(f"{problem}{remedy}", place)
+        work = kind(kind.Options.model_validate(workload.options), self.entry.clients.processes, seed)
+        problem = refusal(machine, sorted(_functions(work)))
+        if problem:
+            raise self._error(f"{problem}; set that function's weight to 0 in the options of {workload.name!r}", place)
+
+    def _spec(self, campaign: str, protocol: ProtocolSpec, workload: Named, nemesis: NemesisSpec, seed: int) -> RunSpec:
         entry = self.entry
         for checker in entry.checks.checkers:
             self._find(CHECKERS, checker, (*self.place, "checks", "checkers"))
         machine = entry.machine or WORKLOADS[workload.name].machine
-        self._find(MACHINES, machine, (*self.place, "machine"))
         parts = [str(protocol), workload.name, nemesis.name, f"seed {seed}"]
         return RunSpec(
             campaign=campaign,
@@ -353,7 +444,9 @@ class _EntryReader:
             seed=seed,
             cluster=entry.cluster,
             replicas=entry.replicas,
-            protocol=_filled(PROTOCOLS[protocol.name].Options, protocol),
+            protocol=protocol.model_copy(
+                update={"options": _filled(PROTOCOLS[protocol.name].Options, protocol).options}
+            ),
             machine=machine,
             workload=_filled(WORKLOADS[workload.name].Options, workload),
             nemesis=_filled_nemesis(nemesis),
@@ -363,7 +456,14 @@ class _EntryReader:
             minimum_operations=entry.minimum_operations,
             checks=entry.checks,
             expect=entry.expect,
+            simulation=entry.simulation,
+            explore=entry.explore,
         )
+
+
+def _functions(workload: Workload) -> set[str]:
+    """What it plans to call: a hundred operations of a few processes show it."""
+    return {workload.plan(process, number)["f"] for process in range(3) for number in range(100)}
 
 
 def _filled(model: type[BaseModel], named: Named) -> Named:

@@ -21,6 +21,7 @@ from harness.errors import (
 )
 from harness.replay import compare, replay_spec
 from harness.run import new_folder, run
+from harness.shrink.carry import on_cluster
 from harness.spec import RunSpec
 from harness.terminal import TerminalProgress, console, print_summary, print_verdict
 
@@ -28,7 +29,7 @@ from harness.terminal import TerminalProgress, console, print_summary, print_ver
 def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.Event) -> int:
     """Run every cell; a cell that fails doesn't keep the others from running. Returns the exit code."""
     out = console()
-    for kind in {spec.cluster for spec in specs}:
+    for kind in {spec.cluster for spec in specs} - {"simulated"}:
         clusters.create(kind, 1)  # what a kind needs of this machine's Python is missed before anything starts
     finished: list[dict[str, Any]] = []
     folders: list[Path] = []
@@ -55,8 +56,7 @@ def replay_run(folder: Path, cluster: Any, results: Path, interrupt: threading.E
     """Repeat a run from its folder, and say whether the repetition did what the first run did. Returns the exit code."""
     out = console()
     spec = replay_spec(folder)
-    if cluster is not None:
-        spec = spec.model_copy(update={"cluster": cluster})
+    spec = on_cluster(spec, cluster or spec.cluster)
     outcome, again = _run_cell(out, "replay", spec, results, interrupt)
     if isinstance(outcome, RashomonError):
         return outcome.exit_code
@@ -75,7 +75,7 @@ def _run_cell(
     folder = new_folder(results, spec)
     out.print(
         f"[bold]{escape(title)}[/]  {escape(spec.cell)}  "
-        f"[dim]({spec.replicas} replicas, {spec.cluster}, {spec.duration_seconds:g} s, expect {spec.expect})[/]"
+        f"[dim]({spec.replicas} replicas, {spec.cluster}, {_length(spec)}, expect {spec.expect})[/]"
     )
     try:
         with TerminalProgress(out, spec.duration_seconds) as progress:
@@ -86,6 +86,11 @@ def _run_cell(
         return error, folder
     print_verdict(out, outcome, folder)
     return outcome, folder
+
+
+def _length(spec: RunSpec) -> str:
+    on_cue = spec.script is not None and spec.script.cues
+    return "on cue" if on_cue else f"{spec.duration_seconds:g} s"
 
 
 def _conclude(out: Console, finished: Sequence[Mapping[str, Any]], folders: Sequence[Path], results: Path) -> None:

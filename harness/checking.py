@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from harness.checkers.checker import Limits, crashed
+from harness.checkers.checker import Limits, Status, crashed
 from harness.checkers.linearizable import Linearizable
+from harness.checkers.linearizable.budget import SECONDS_PER_REPORT
 from harness.checkers.operations import Operation, Record
 from harness.checkers.result import CheckResult, Finding
 from harness.errors import BadInput
@@ -40,7 +42,7 @@ AUTO = "auto"
 _WITH_INITIAL = ("register", "kv")
 Result = CheckResult
 """`.verdict` (`valid`, `violation` or `unknown`), `.sentence` (what was judged and what came of it), `.findings`,
-`.statistics`, and `.as_json()`."""
+`.statistics`, `.witness` (by key, if it was asked for) and `.as_json()`."""
 History = str | PathLike[str] | Record | Iterable[Mapping[str, Any] | Operation]
 
 
@@ -51,6 +53,9 @@ def check(
     format: str = AUTO,
     initial: Any = None,
     limits: Limits | None = None,
+    jobs: int | None = None,
+    progress: Callable[[Status], object] | None = None,
+    witness: bool = False,
 ) -> Result:
     """Whether one order of the operations explains what every client saw.
 
@@ -58,24 +63,30 @@ def check(
     one of the names in `harness.models.MODELS`, `package.module:Class`, or `auto`: the only model that knows all the
     functions of the history, a register if it is one. `initial` is what a register or key holds at first, for a model that
     is given by name. `format` is one of `harness.formats.FORMATS`, for files. `limits` are 60 seconds and 1024 MB if left
-    out, reading apart; what can't be decided within them is `unknown`.
+    out, reading apart; what can't be decided within them is `unknown`. `jobs` keys are searched at once, each in a process of
+    its own; left out: as many as there are processors, where that pays. `progress` is told how far the check is, ten times a
+    second at most, and calls it off by returning False. With `witness` a valid history gets its `result.witness`.
 
     Raises `harness.errors.BadInput`, with one sentence that says what is wrong and where, if the history can't be read or
     isn't one, or the model doesn't fit it or is broken: there is no verdict then.
     """
     limits = limits or Limits()
+    limits = replace(limits, jobs=jobs or limits.jobs, progress=progress or limits.progress)
     place: Callable[[Operation], str]
     if isinstance(history, str | PathLike):
         source = open_history(Path(history), format)
-        record, place, usual = source.record(), source.place, source.initial
+        try:
+            record, place, usual = source.record(_Reading(limits).look), source.place, source.initial
+        except _CalledOff:
+            return Result(Linearizable.name, "unknown", f"the check was called off while {history} was being read")
     else:
         record = history if isinstance(history, Record) else record_from(history)
         place, usual = _event, None
-    chosen = guarded(_chosen(model, record, initial, usual), limits.time_seconds)
+    chosen = guarded(_chosen(model, record, initial, usual))
     _refuse_foreign_operations(record, chosen, place)
     began = time.monotonic()
     try:
-        result = Linearizable(chosen).check_record(record, chosen, limits)
+        result = Linearizable(chosen, witness).judge_record(record, chosen, limits)
     except BadInput:
         raise
     except Exception as error:
@@ -85,6 +96,26 @@ def check(
     result.statistics.setdefault("model", chosen.name)
     result.statistics.setdefault("seconds", round(time.monotonic() - began, 3))
     return result
+
+
+class _CalledOff(Exception):
+    """Somebody wants no verdict any more."""
+
+
+class _Reading:
+    """Tells how far the reading is, and hears whether it shall go on."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._next = 0.0
+
+    def look(self, number: int) -> None:
+        if self._limits.cancelled():
+            raise _CalledOff
+        if self._limits.progress is not None and time.monotonic() > self._next:
+            self._next = time.monotonic() + SECONDS_PER_REPORT
+            if self._limits.progress(Status("reading", operations=number)) is False:
+                raise _CalledOff
 
 
 def _named(history: History) -> str:
@@ -114,6 +145,8 @@ def _fitting(record: Record) -> str:
     fitting = [name for name in names if _knows_all(MODELS[name](), record)]
     if len(fitting) == 1:
         return fitting[0]
+    if len(names) == 1:
+        return names[0]  # it will say what is wrong, and where
     listed = ", ".join(sorted(functions))
     if names:
         choice = " and ".join(fitting or names)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from faults.cluster import ClusterError
+from harness.cli_check import check, convert
+from harness.durations import SECONDS
 from harness.errors import (
-    EXIT_AS_EXPECTED,
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
     EXIT_RUN_FAILED,
-    EXIT_UNKNOWN,
-    EXIT_VIOLATION,
     BadInput,
     RashomonError,
     RunFailed,
 )
+from harness.explore.cli import explore
+from harness.hunt.cli import hunt
+from harness.shrink.cli import shrink
+from harness.signals import interruptible, signals_interrupt
 
 RESULTS = Path("results")
 
@@ -44,7 +43,7 @@ class _Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            with _signals_interrupt():
+            with signals_interrupt():
                 return super().invoke(context)
         except KeyboardInterrupt:
             _fail("interrupted", EXIT_INTERRUPTED)
@@ -89,43 +88,6 @@ def _refuse(error: click.UsageError) -> NoReturn:
     _fail(f"{what[0].lower()}{what[1:]}: `{command} --help` tells what can be said", EXIT_BAD_INPUT)
 
 
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM, and the end of the terminal, do what Ctrl-C does: so that what was started is stopped."""
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    with _handling((signal.SIGTERM, signal.SIGHUP), on_signal):
-        yield
-
-
-@contextmanager
-def _handling(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle these signals so within the block."""
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        if before.get(signal.SIGHUP) is signal.SIG_IGN:  # as `nohup` wants it
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-class _Seconds(click.FloatRange):
-    """A number of seconds above 0; to click's own range `nan` is one too."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail("nan is not a number of seconds.", param, ctx)
-        return seconds
-
-
 @click.group(
     cls=_Group,
     invoke_without_command=True,
@@ -139,6 +101,9 @@ def main(context: click.Context) -> None:
 
     \b
     rashomon run campaigns/quickstart.yaml     run fault campaigns, get verdicts and a report
+    rashomon explore campaigns/explore.yaml    thousands of simulated runs a minute, each with other faults
+    rashomon shrink results/latest             the smallest run that still shows what was found, told step by step
+    rashomon hunt                              make every classic mistake, and see which are found
     rashomon list protocols                    what there is to be broken
     rashomon serve                             the reports, in a browser
     rashomon check results/latest              judge a history again: a run's, or another tool's
@@ -155,14 +120,16 @@ def main(context: click.Context) -> None:
         click.echo(f"rashomon: {sentence}", err=True)
 
 
-_cluster = click.option("--cluster", type=click.Choice(["local", "docker"]), help="Instead of the campaign's own.")
+_cluster = click.option(
+    "--cluster", type=click.Choice(["local", "docker", "simulated"]), help="Instead of the campaign's own."
+)
 
 
 @main.command()
 @click.argument("campaign", type=click.Path(path_type=Path))
 @_cluster
 @click.option("--seed", type=click.IntRange(min=0), help="Run every cell with this one seed.")
-@click.option("--time-limit", type=_Seconds(), metavar="SECONDS",
+@click.option("--time-limit", type=SECONDS, metavar="SECONDS",
               help="How long clients and faults work in each cell.")  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1, 25), help="How many replicas each cluster has.")
 @click.option("--only", metavar="TEXT", help="Only the cells whose name contains TEXT.")
@@ -208,100 +175,29 @@ def run(
 
 
 def _print_specs(specs: list[Any]) -> None:
-    import yaml
-
     for spec in specs:
         click.echo(f"--- # {spec.cell}")
-        click.echo(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(spec.as_yaml(), nl=False)
 
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C, SIGTERM or end of the terminal sets; the second one raises KeyboardInterrupt."""
-    interrupt = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if interrupt.is_set():
-            raise KeyboardInterrupt
-        interrupt.set()
-
+    """As `harness.signals.interruptible`, with a word for whoever interrupts a run twice."""
     try:
-        with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), on_signal):
+        with interruptible() as interrupt:
             yield interrupt
     except KeyboardInterrupt:
         _fail("interrupted twice: stopped without finishing the checks; the history is kept", EXIT_INTERRUPTED)
 
 
-@main.command()
-@click.argument("history", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--model", default="auto", show_default=True, metavar="NAME",
-              help="What to judge by: see `rashomon list models`, or your own as package.module:Class. "
-              "`auto`: the one that has the functions of the history.")  # fmt: skip
-@click.option("--format", default="auto", show_default=True, metavar="NAME",
-              help="jsonl, edn, edn-keyed, jepsen-log, porcupine or csv. `auto`: what the file looks like.")  # fmt: skip
-@click.option("--initial", metavar="JSON", help="What a register or a key holds at first; null if left out.")
-@click.option("--time-limit", type=_Seconds(), default=60.0, show_default=True,
-              metavar="SECONDS", help="After this the verdict is `unknown`.")  # fmt: skip
-@click.option("--memory-limit", type=click.IntRange(min=16), default=1024, show_default=True, metavar="MB",
-              help="How much memory the check may take, the history apart.")  # fmt: skip
-@click.option("--explain", is_flag=True, help="Draw the operations of each finding as bars.")
-@click.option("--json", "as_json", is_flag=True, help="The whole result as JSON on standard output.")
-def check(
-    history: Path,
-    model: str,
-    format: str,
-    initial: str | None,
-    time_limit: float,
-    memory_limit: int,
-    explain: bool,
-    as_json: bool,
-) -> None:
-    """Judge the history in FILE: whether one order of its operations explains what every client saw.
-
-    FILE is a history.jsonl, the folder of a run, Jepsen's EDN or log lines, a key-value log of Porcupine, or a CSV table
-    with the columns f, value, result, call and return.
-
-    \b
-    rashomon check results/latest
-    rashomon check history.edn --model register --initial 0 --explain
-    rashomon check operations.csv --model queue --time-limit 300 --json
-    rashomon check history.jsonl --model mypackage.models:Ledger
-
-    Exit codes: 0 valid, 1 a violation, 2 unknown, 3 not a history that can be judged.
-    """
-    from harness.checkers.again import check_again
-    from harness.checkers.checker import Limits
-
-    limits = Limits(time_limit, memory_limit)
-    results = check_again(_history_file(history), limits, model, format, _json_value(initial))
-    for warning in (result.statistics.get("warning") for result in results):
-        if warning:
-            click.echo(f"rashomon: warning: {warning}", err=True)
-    if as_json:
-        click.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
-    else:
-        from harness.terminal import print_checks
-
-        print_checks(results, explain)
-    verdicts = {result.verdict for result in results}
-    sys.exit(EXIT_VIOLATION if "violation" in verdicts else EXIT_UNKNOWN if "unknown" in verdicts else EXIT_AS_EXPECTED)
+main.add_command(explore)
+main.add_command(shrink)
+main.add_command(hunt)
+main.add_command(check)
 
 
-def _json_value(text: str | None) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"--initial {text!r} is not JSON: strings need quotes, as in --initial '\"\"'") from error
-
-
-def _history_file(path: Path) -> Path:
-    file = path / "history.jsonl" if path.is_dir() else path
-    if not file.is_file():
-        raise BadInput(f"{file}: there is no such history: name a file or the folder of a run")
-    return file
-
-
-def _run_folder(path: Path) -> Path:
+def find_run(path: Path) -> Path:
+    """The folder of a run, if that is what it is; raises `BadInput` if not."""
     if not (path / "run.yaml").is_file():
         raise BadInput(f"{path}: is not the folder of a run (it has no run.yaml): name one such as results/latest")
     return path.resolve()
@@ -317,52 +213,48 @@ def report(run_folder: Path) -> None:
     """
     from harness.report import write_report
 
-    click.echo(str(write_report(_run_folder(run_folder))))
+    click.echo(str(write_report(find_run(run_folder))))
 
 
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @_cluster
+@click.option("--times", type=click.IntRange(1, 1000), help="How often; tells how many of them end in a violation.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True,
               help="The folder that gets the folders of campaigns.")  # fmt: skip
-def replay(run_folder: Path, cluster: Any, results: Path) -> None:
+def replay(run_folder: Path, cluster: Any, times: int | None, results: Path) -> None:
     """Repeat RUN: the same faults at the same times, the same operations of each process.
 
-    Real clusters are not deterministic: how the replicas interleave may differ, and so may the verdict.
+    Real clusters are not deterministic: how the replicas interleave may differ, and so may the verdict. A simulated run
+    is repeated exactly, to the byte. With --times it is told how often the repetitions end in a violation.
 
     \b
     rashomon replay results/latest
+    rashomon replay results/latest --cluster docker --times 5
 
-    Exit codes: those of `rashomon run`, and 4 if the two runs differ in what a seed fixes.
+    Exit codes: those of `rashomon run`, and 4 if the two runs differ in what a seed fixes. With --times: 0 if any of
+    them ends in a violation, 2 if none does.
     """
     from harness.campaign_run import replay_run
+    from harness.replay import replay_spec
+    from harness.shrink.carry import carry
 
     with _interruptible() as interrupt:
-        sys.exit(replay_run(_run_folder(run_folder), cluster, results, interrupt))
+        if times is not None:
+            folder = find_run(run_folder)
+            sys.exit(carry(folder, cluster or replay_spec(folder).cluster, times, results, interrupt))
+        sys.exit(replay_run(find_run(run_folder), cluster, results, interrupt))
 
 
-@main.command()
-@click.argument("history", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--to", "to", required=True, metavar="NAME", help="jsonl, edn, jepsen-log, porcupine or csv.")
-@click.option("--format", default="auto", show_default=True, metavar="NAME", help="The format of FILE.")
-def convert(history: Path, out: Path, to: str, format: str) -> None:
-    """Write the history in FILE in another format to OUT, for another checker's opinion.
-
-    \b
-    rashomon convert results/latest history.edn --to edn
-    rashomon convert history.edn history.csv --to csv
-    """
-    from harness.formats import open_history, write_history
-
-    write_history(open_history(_history_file(history), format).events(), out, to)
-    click.echo(str(out))
+main.add_command(convert)
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(["protocols", "machines", "faults", "workloads", "checkers", "models"]))
+@click.argument(
+    "what", type=click.Choice(["protocols", "flaws", "machines", "faults", "workloads", "checkers", "models"])
+)
 def list_(what: str) -> None:
-    """What there is: protocols, machines, faults, workloads, checkers or models, with their options.
+    """What there is: protocols, their flaws, machines, faults, workloads, checkers or models, with their options.
 
     \b
     rashomon list faults

@@ -15,8 +15,12 @@ every outage into a flood afterwards.
 
 from __future__ import annotations
 
+import hashlib
 import random
+import threading
 from typing import NamedTuple
+
+_brief = threading.local()
 
 _JITTER = 0.25
 """How far a turn may lie from its place, as a part of the interval."""
@@ -25,6 +29,21 @@ _JITTER = 0.25
 def draw(seed: int, *names: int | str) -> random.Random:
     """A source of chance that follows from the seed and the names: other names, other draws."""
     return random.Random("/".join(map(str, (seed, *names))))
+
+
+def draw_briefly(seed: int, *names: int | str) -> random.Random:
+    """As `draw`, in half the time; but the source is good only until this thread asks for the next one."""
+    source: random.Random | None = getattr(_brief, "source", None)
+    if source is None:
+        source = _brief.source = random.Random(0)
+    source.seed("/".join(map(str, (seed, *names))))
+    return source
+
+
+def draw_number(seed: int, *names: object) -> float:
+    """A number from 0 up to 1 that follows from the seed and the names: a tenth of the work of a source."""
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest()) / 2**48
 
 
 def worker_of(process: int, workers: int) -> int:
@@ -62,7 +81,7 @@ class Pace:
 
     def turn(self, worker: int, number: int) -> Turn:
         """The worker's turn of that number: 0, 1, ..."""
-        jitter = draw(self._seed, "pace", worker, number).uniform(-_JITTER, _JITTER)
+        jitter = _JITTER * (2.0 * draw_number(self._seed, "pace", worker, number) - 1.0)
         place = number + worker / self._workers + jitter
         return Turn(number, max(0.0, place * self._interval))
 

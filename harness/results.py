@@ -166,7 +166,9 @@ def count_faults(events: Iterable[Event]) -> dict[str, int]:
 
 def notes_in(events: Iterable[Event]) -> list[str]:
     """What the harness noted that a reader should know: not that the work was over and the final reads began."""
-    notes = [str(event.get("value")) for event in events if event.get("process") == HARNESS]
+    notes = [
+        str(event.get("value")) for event in events if event.get("process") == HARNESS and event.get("f") == "note"
+    ]
     return [note for note in notes if note not in (WORK_OVER, FINAL_READS)]
 
 

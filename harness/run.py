@@ -4,7 +4,8 @@
     results = run(spec, folder, Silent(), threading.Event())
 
 What lies in the folder afterwards: `run.yaml`, `history.jsonl`, `statuses.jsonl`, `logs/`, `results.json` (see
-`harness.results`), `report.html`, `junit.xml`, and `harness.log`, the harness's own log.
+`harness.results`), `report.html`, `junit.xml`, and `harness.log`, the harness's own log. A run on a simulated cluster
+(`harness.simulation`) that finds something leaves its `trace.jsonl` as well: being exact, it is simply run once more.
 
 The life of a run: the cluster is brought up and provisioned; clients and nemesis work (see `harness.work`); logs are saved;
 the cluster is stopped, so that checking has the machine for itself; the history is audited and checked; the report is
@@ -35,12 +36,15 @@ from harness import cluster as clusters
 from harness.audit import audit
 from harness.checkers import CHECKERS
 from harness.checkers.checker import Checker, Limits, judge
+from harness.checkers.inside import INSIDE
 from harness.cluster import Cluster
 from harness.errors import BadInput, RashomonError, RunFailed
 from harness.history import BadHistory, Event, History, read_history
 from harness.results import Account, write_results
+from harness.simulation.files import write_simulated, write_trace
+from harness.simulation.simulate import simulate
 from harness.spec import RunSpec
-from harness.work import Progress, Work, show
+from harness.work import Progress, Work, show, tick
 from harness.workloads import make_workload
 from harness.workloads.workload import Workload
 from node.registry import UnknownName
@@ -48,6 +52,8 @@ from node.registry import UnknownName
 _log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 80
+_TRACE_AFTER_NS = 1_000_000_000
+"""How long the trace of a simulated run goes on after its first finding."""
 
 
 class Silent:
@@ -65,17 +71,22 @@ def new_folder(results: Path, spec: RunSpec) -> Path:
 
     Raises `RunFailed` if the folder can't be made.
     """
-    stamp = datetime.now().strftime("%Y%m%dT%H%M%S")
-    campaign = results / _plain(spec.campaign)
-    try:
-        campaign.mkdir(parents=True, exist_ok=True)
-        folder = _make_unique(campaign, f"{stamp}-{_plain(spec.cell)}")
-    except OSError as error:
-        raise RunFailed(
-            f"cannot make a folder in {campaign} ({error.strerror}): choose another with --results"
-        ) from error
+    folder = new_place(results, spec.campaign, spec.cell)
     _point_latest(results, folder)
     return folder
+
+
+def new_place(results: Path, campaign: str, name: str) -> Path:
+    """Make a folder `results/<campaign>/<timestamp>-<name>/`. Raises `RunFailed` if it can't be made."""
+    stamp = datetime.now().strftime("%Y%m%dT%H%M%S")
+    parent = results / _plain(campaign)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return _make_unique(parent, f"{stamp}-{_plain(name)}")
+    except OSError as error:
+        raise RunFailed(
+            f"cannot make a folder in {parent} ({error.strerror}): choose another with --results"
+        ) from error
 
 
 def run(
@@ -141,12 +152,17 @@ class _Run:
         with self._failures_kept():
             workload = self._workload()
             checkers = self._checkers(workload)
-            self._history = History(self.folder / "history.jsonl")
-            self._work(workload, self._history)
+            if self.spec.cluster == "simulated":
+                self._simulate()
+            else:
+                self._history = History(self.folder / "history.jsonl")
+                self._work(workload, self._history)
         if self._history is not None:
             self._history.close()
         with self._failures_kept():
             self._judge(checkers)
+        with self._failures_kept():
+            self._keep_trace()
         with self._failures_kept():
             self._conclude()
 
@@ -189,9 +205,34 @@ class _Run:
 
     def _checkers(self, workload: Workload) -> list[Checker]:
         try:
-            return [CHECKERS[name]() for name in self.spec.checks.checkers or workload.checkers]
+            usual = (*workload.checkers, *(INSIDE if self.spec.cluster == "simulated" else ()))
+            return [CHECKERS[name]() for name in self.spec.checks.checkers or usual]
         except UnknownName as error:
             raise BadInput(str(error)) from error
+
+    # On a simulated cluster
+
+    def _simulate(self) -> None:
+        show(self.progress, "working")
+        simulated = simulate(self.spec, watch=self._watch)
+        write_simulated(self.folder, simulated)
+        self._account.seconds.update(simulated.seconds)
+        self._account.notes.append(f"{simulated.virtual_seconds:.1f} s of virtual time took {self._elapsed():.1f} s")
+
+    def _watch(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> bool:
+        tick(self.progress, outcomes, faults, seconds_left)
+        return self.interrupt.is_set()
+
+    def _keep_trace(self) -> None:
+        """Of a simulated run with findings: every step up to the first of them (in a script, the last), from an exact
+        repetition of the run."""
+        ends = [finding.prefix_end for check in self._account.checks for finding in check.findings]
+        if self.spec.cluster != "simulated" or not ends or self.interrupt.is_set():
+            return
+        known = [end for end in ends if end is not None]
+        until = min if self.spec.script is None else max  # a script is short
+        until_ns = until(known) + _TRACE_AFTER_NS if known else None
+        write_trace(self.folder, simulate(self.spec, trace=True, until_ns=until_ns).trace or [])
 
     # While the cluster is up
 
@@ -208,7 +249,8 @@ class _Run:
 
     def _use(self, cluster: Cluster, workload: Workload, history: History) -> None:
         spec, run_id = self.spec, secrets.token_hex(8)
-        cluster.provision(spec.protocol.name, spec.protocol.options, spec.machine, run_id, spec.seed)
+        protocol = spec.protocol
+        cluster.provision(protocol.name, protocol.options, spec.machine, run_id, spec.seed, flaws=protocol.flaws)
         work = Work(spec, workload, cluster, run_id, history, self.folder, self.progress, self.interrupt)
         setup = self._elapsed()
         try:
@@ -250,10 +292,11 @@ class _Run:
 
     def _events(self) -> list[Event]:
         events: list[Event] = []
-        if self._history is None:
+        path = self.folder / "history.jsonl"
+        if not path.exists():
             return events
         try:
-            events.extend(read_history(self._history.path))
+            events.extend(read_history(path))
         except BadHistory as error:
             self._account.audit = [str(error)]
         return events

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,18 +59,14 @@ def console() -> Console:
     return plain if plain.is_terminal else _LastingConsole(highlight=False, width=100)
 
 
-class TerminalProgress:
-    """Progress of one cell: a live display in a terminal, a line every five seconds anywhere else."""
+class LiveDisplay(ABC):
+    """Something that is shown while it goes on: live in a terminal, a line every five seconds anywhere else."""
 
-    def __init__(self, out: Console, work_seconds: float) -> None:
+    def __init__(self, out: Console, live: bool = True) -> None:
         self._out = out
-        self._work_seconds = work_seconds
-        self._phase = "starting"
-        self._left = work_seconds
-        self._counts: Mapping[str, int] = {}
-        self._faults: Sequence[str] = ()
-        self._printed = 0.0
-        self._live = Live(self, console=out, refresh_per_second=4, transient=True) if out.is_terminal else None
+        self._printed = time.monotonic()
+        shown = live and out.is_terminal
+        self._live = Live(self, console=out, refresh_per_second=4, transient=True) if shown else None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -81,6 +79,30 @@ class TerminalProgress:
         if self._live:
             self._live.stop()
 
+    def _line_is_due(self) -> bool:
+        """Whether a line is to be printed now; the next one is due five seconds later."""
+        if self._live or time.monotonic() - self._printed < _LINE_EVERY_SECONDS:
+            return False
+        self._printed = time.monotonic()
+        return True
+
+    @abstractmethod
+    def __rich__(self) -> RenderableType:
+        """What the terminal shows just now."""
+
+
+class TerminalProgress(LiveDisplay):
+    """Progress of one cell: a live display in a terminal, a line every five seconds anywhere else."""
+
+    def __init__(self, out: Console, work_seconds: float) -> None:
+        super().__init__(out)
+        self._work_seconds = work_seconds
+        self._phase = "starting"
+        self._left = work_seconds
+        self._counts: Mapping[str, int] = {}
+        self._faults: Sequence[str] = ()
+        self._printed = 0.0  # so that the first tick prints a line
+
     def phase(self, name: str) -> None:
         self._phase = name
         self._printed = time.monotonic()
@@ -90,8 +112,7 @@ class TerminalProgress:
     def tick(self, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
         """How far the clients are: operations by outcome, the faults in effect just now, seconds left."""
         self._left, self._counts, self._faults = seconds_left, outcomes, faults
-        if not self._live and time.monotonic() - self._printed >= _LINE_EVERY_SECONDS:
-            self._printed = time.monotonic()
+        if self._line_is_due():
             self._out.print(f"  {self._phase}: {self._figures()}; {'; '.join(faults) or 'no fault'}", markup=False)
 
     def _figures(self) -> str:
@@ -118,7 +139,7 @@ def print_verdict(out: Console, result: Mapping[str, Any], folder: Path) -> None
     reason = _counted(result["findings_total"], "finding") if _findings(result) else result["reason"]
     out.print(f"  [{VERDICT_STYLE[verdict]}]{verdict}[/], {expected}: {escape(reason)}")
     for finding in _findings(result)[:3]:
-        out.print(f"    [red]{escape(finding['anomaly'])}[/]: {escape(finding['sentence'])}")
+        _print_hanging(out, f"    [red]{escape(finding['anomaly'])}[/]: {escape(finding['sentence'])}", "      ")
     more = result["findings_total"] - min(3, len(_findings(result)))
     if more > 0:
         out.print(f"    and {more} more in the report")
@@ -127,6 +148,11 @@ def print_verdict(out: Console, result: Mapping[str, Any], folder: Path) -> None
     report = folder / "report.html"
     if report.exists():  # else a note has said why not
         out.print(f"    report: {report}", markup=False, soft_wrap=True)
+    if _findings(result):
+        place = shlex.quote(str(folder))
+        out.print(f"    repeat: rashomon replay {place}", markup=False, soft_wrap=True)
+        if result["cluster"] == "simulated" and not result["cell"].endswith(" shrunk"):
+            out.print(f"    shrink: rashomon shrink {place}", markup=False, soft_wrap=True)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -171,22 +197,35 @@ def print_checks(results: Sequence[CheckResult], explain: bool = False) -> None:
     """The judgement of a history that was checked again; `explain` draws the operations of the findings."""
     out = console()
     for result in results:
-        out.print(f"[{VERDICT_STYLE[result.verdict]}]{result.verdict}[/] ({result.checker}): {escape(result.sentence)}")
+        verdict = f"[{VERDICT_STYLE[result.verdict]}]{result.verdict}[/]"
+        _print_hanging(out, f"{verdict} ({result.checker}): {escape(result.sentence)}", "  ")
         for finding in result.findings:
-            out.print(f"  [red]{escape(finding.anomaly)}[/]: {escape(finding.sentence)}")
+            _print_hanging(out, f"  [red]{escape(finding.anomaly)}[/]: {escape(finding.sentence)}", "    ")
             for line in bars(finding.operations) if explain else map(_operation, finding.operations):
                 out.print(f"    {line}", markup=False, soft_wrap=explain)
+
+
+def _print_hanging(out: Console, markup: str, indent: str) -> None:
+    """Print a sentence whose further lines begin behind an indent, so that it stays one thing to the eye."""
+    first, *rest = Text.from_markup(markup).wrap(out, out.width - len(indent))
+    first.rstrip()
+    out.print(first, soft_wrap=True)
+    for line in Text(" ").join(rest).wrap(out, out.width - len(indent)) if rest else ():
+        line.rstrip()
+        out.print(Text(indent) + line, soft_wrap=True)
 
 
 def _operation(operation: Mapping[str, Any]) -> str:
     """`12.410 - 12.431 s  process 3  read k0.1 -> 17  (ok, n2)`."""
     replica = f", {operation['replica']}" if operation.get("replica") else ""
-    what = f"process {operation['process']}  {asked_and_answered(operation)}  ({operation['type']}{replica})"
+    process = operation["process"]
+    who = f"process {process}" if isinstance(process, int) else process
+    what = f"{who}  {asked_and_answered(operation)}  ({operation['type']}{replica})"
     return f"{span(operation):>22}  {what}"
 
 
 def print_catalogue(what: str) -> None:
-    """All protocols, machines, faults, workloads, checkers or models: what each is, and its options with their defaults."""
+    """All protocols, flaws, machines, faults, workloads, checkers or models: what each is, and options with their defaults."""
     out = console()
     for name, sentence, options in _catalogue(what):
         out.print(f"[bold]{escape(name)}[/]")
@@ -206,11 +245,16 @@ def _catalogue(what: str) -> list[tuple[str, str, type[BaseModel] | None]]:
     from harness.checkers import CHECKERS
     from harness.models import MODELS
     from harness.workloads import WORKLOADS
+    from node.flaws import all_flaws
     from node.machines import MACHINES
     from node.protocols import PROTOCOLS
 
     if what == "protocols":
-        return [(name, kind.promises, kind.Options) for name, kind in PROTOCOLS.items()]
+        from harness.hunt.listing import entries
+
+        return [(name, words, kind.Options) for name, words, kind in entries(PROTOCOLS)]
+    if what == "flaws":
+        return [(f"{name} ({protocol})", flaw.in_words(), None) for protocol, name, flaw in all_flaws()]
     if what == "machines":
         return [(name, _functions(kind.functions), None) for name, kind in MACHINES.items()]
     if what == "faults":

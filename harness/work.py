@@ -11,16 +11,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
+from faults.cluster import ClusterError
 from faults.fault import Setting
 from harness.clients import Clients
 from harness.cluster import Cluster
+from harness.cues import Cues
 from harness.errors import BadInput, RunFailed
 from harness.history import FINAL_READS, WORK_OVER, History
 from harness.nemesis import Nemesis
+from harness.scripted import planned
 from harness.spec import RunSpec
 from harness.statuses import Statuses
 from harness.workloads.workload import Workload
@@ -63,10 +66,11 @@ class Work:
         self._progress = progress
         self._interrupt = interrupt
         addresses = {replica: cluster.address(replica) for replica in cluster.replicas}
-        self._clients = Clients(workload, spec.clients, addresses, run_id, spec.seed, history)
+        self._cues = _cues(spec, cluster)
+        self._clients = Clients(workload, spec.clients, addresses, run_id, spec.seed, history, spec.script, self._cues)
         self._statuses = Statuses(cluster, history, folder / "statuses.jsonl")
         setting = Setting(spec.cluster, cluster.replicas, spec.protocol.name, cluster.chief)
-        self._nemesis = Nemesis(spec.nemesis, setting, cluster, history, spec.seed, spec.duration_seconds)
+        self._nemesis = Nemesis(spec.nemesis, setting, cluster, history, planned(spec), self._cues)
         if problems := self._nemesis.check():
             raise BadInput("; ".join(problems))
         self.tally = self._clients.tally
@@ -86,7 +90,7 @@ class Work:
             self._nemesis.start()
             show(self._progress, "working")
             began = time.monotonic()
-            self._watch(self._spec.duration_seconds, lambda: False)
+            self._watch(self._spec.duration_seconds, self._cues.all_over if self._cues is not None else lambda: False)
             self.seconds["work"] = round(time.monotonic() - began, 3)
             self._wind_up()
         if self._history.error:
@@ -104,10 +108,7 @@ class Work:
         while (left := deadline - time.monotonic()) > 0 and not self._broken_off():
             if until():
                 return True
-            try:
-                self._progress.tick(self.tally.counts(), self._nemesis.current(), left)
-            except Exception:
-                _log.exception("progress can't be shown")
+            tick(self._progress, self.tally.counts(), self._nemesis.current(), left)
             self._interrupt.wait(min(left, _TICK_SECONDS))
         return until()
 
@@ -118,11 +119,12 @@ class Work:
         show(self._progress, "healing")
         for problem in self._nemesis.stop_and_heal(_HEALING_SECONDS):
             self._history.note(f"not healed: {problem}")
-        recovered = not self._broken_off() and self._await_recovery()
+        # A script says all that is to be asked: whether the cluster recovers is not.
+        recovered = not self._broken_off() and (self._spec.script is not None or self._await_recovery())
         for name in self._clients.stop():
             self._history.note(f"the thread {name} did not end in time")
         self._history.note(WORK_OVER)
-        if recovered and not self._broken_off():
+        if recovered and not self._broken_off() and self._spec.script is None:
             self._ask_finally()
 
     def _await_recovery(self) -> bool:
@@ -145,6 +147,32 @@ class Work:
         unanswered = self._clients.ask_finally(limit_seconds, self._interrupt)
         if unanswered:
             self._history.note(f"{unanswered} of the last operations were not answered within {limit_seconds:g} s")
+
+
+def _cues(spec: RunSpec, cluster: Cluster) -> Cues | None:
+    """What waits for what, in a script that says so."""
+
+    def in_charge() -> list[str]:
+        return [replica for replica in cluster.replicas if _role(cluster, replica) == cluster.chief is not None]
+
+    if spec.script is None or not spec.script.cues:
+        return None
+    return Cues(spec.script.cues, cluster.replicas, time.monotonic, in_charge)
+
+
+def _role(cluster: Cluster, replica: str) -> str | None:
+    with suppress(ClusterError):
+        if cluster.state(replica) == "up":
+            return (cluster.status(replica) or {}).get("role")
+    return None
+
+
+def tick(progress: Progress, outcomes: Mapping[str, int], faults: Sequence[str], seconds_left: float) -> None:
+    """Show how far the clients are; like `show`, whatever becomes of it."""
+    try:
+        progress.tick(outcomes, faults, seconds_left)
+    except Exception:
+        _log.exception("progress can't be shown")
 
 
 def show(progress: Progress, phase: str) -> None:

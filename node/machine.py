@@ -42,6 +42,9 @@ class Machine(ABC):
     """Each function and one sentence about its argument, result and effect."""
     queries: ClassVar[frozenset[str]] = frozenset()
     """The functions that never change anything, whatever the state: a protocol may carry them out again at will."""
+    lazy: ClassVar[frozenset[str]] = frozenset()
+    """The functions whose effect may be lost although they were acknowledged: a protocol may answer them before they are
+    replicated, and needs not."""
 
     @abstractmethod
     def problem(self, operation: Operation) -> str | None:

@@ -43,13 +43,15 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
+from node.invariants import Claim
 from node.machine import Machine, Operation
+from node.words import Phrases, phrase
 
 Message = dict[str, Any]
 """What one replica sends another: a JSON object. By convention its `type` names it."""
@@ -185,11 +187,25 @@ class Protocol(ABC):
     """As in campaigns: `multi-paxos`."""
     promises: ClassVar[str]
     """One sentence: the consistency it promises, and under which faults."""
+    consistency: ClassVar[str] = "linearizable"
+    """The first of these in a word or two: what its answers are judged by."""
+    tolerates: ClassVar[str] = "f of 2f + 1 replicas"
+    """How many replicas may fail while it goes on."""
     roles: ClassVar[tuple[str, ...]] = ("replica",)
     """Every role that `status()` can tell."""
     chief: ClassVar[str | None] = None
     """The role that is in charge (`leader`, `primary`), if the protocol has one. Targets of that name find it."""
+    progresses_with: ClassVar[Literal["majority", "all"]] = "majority"
+    """Who has to be up, connected and timely, after faults that it survives, for it to answer again."""
     Options: ClassVar[type[ProtocolOptions]] = ProtocolOptions
+    machines: ClassVar[Mapping[str, frozenset[str]] | None] = None
+    """The machines that it can replicate, by name, each with the functions that it offers; None: any, whole."""
+    machines_why: ClassVar[str] = ""
+    """Where it names its machines: why it can't replicate others; the rest of a sentence."""
+    background: ClassVar[frozenset[str]] = frozenset()
+    """Types of messages that say nothing new, such as heartbeats: the story of a run leaves them out."""
+    phrases: ClassVar[Phrases] = {}
+    """Each type of messages and records in words, for stories and diagrams: see `node.words`."""
 
     def __init__(self, io: Io, machine: Machine, options: ProtocolOptions) -> None:
         self.io = io
@@ -215,6 +231,36 @@ class Protocol(ABC):
     @abstractmethod
     def status(self) -> Status:
         """Tell role, leader and progress; without side effects, at any time after `recover`."""
+
+    def invariants(self) -> Iterable[Claim]:
+        """What has become true of this replica since the last call, to be held against what others say.
+
+        See `node.invariants`, also for when a host may ask: after a turn whose records are durable, before its output
+        leaves. Optional; it must be cheap when nothing has changed, and keep nothing that grows if nobody ever asks.
+        """
+        return ()
+
+    @classmethod
+    def refusal(cls, machine: type[Machine], functions: Iterable[str] = ()) -> str | None:
+        """Why it can't replicate the machine, of which these functions are used, in one sentence; None if it can."""
+        if cls.machines is None:
+            return None
+        if machine.name not in cls.machines:
+            return f"{cls.name} can't replicate {machine.name!r}, only {_listed(cls.machines)}: {cls.machines_why}"
+        offered = cls.machines[machine.name]
+        missing = [f for f in functions if f not in offered]
+        if missing:
+            return f"{cls.name} has no {missing[0]!r} of {machine.name!r}, only {_listed(offered)}: {cls.machines_why}"
+        return None
+
+    @classmethod
+    def words(cls, message: Mapping[str, Any]) -> str:
+        """A message or a record in a few words; without a phrase for it, its type and all of its fields."""
+        return phrase(cls.phrases, message)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(map(repr, sorted(names)))
 
 
 def replica_number(replica: str) -> int:

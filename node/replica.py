@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from node.clock import SkewableClock
 from node.durable import remove_file, replace_file
+from node.flaws import flawed
 from node.journal import Journal
 from node.links import Pinged, Sender, check_address, ping
 from node.machine import Machine
@@ -50,6 +51,7 @@ class Provision(BaseModel):
     run: str = Field(min_length=1)
     protocol: str
     options: dict[str, Any] = Field(default_factory=dict)
+    flaws: tuple[str, ...] = Field(default=(), description="mistakes to be made: see node.flaws")
     machine: str
     seed: int
     replicas: tuple[ReplicaName, ...] = Field(min_length=1)
@@ -70,6 +72,7 @@ class Hosted:
             for address in provision.peers.values():
                 check_address(address)
             self.protocol: type[Protocol] = _class_named(PROTOCOLS[provision.protocol], Protocol, provision.protocol)
+            self.protocol = flawed(provision.protocol, provision.flaws)
             self.machine: type[Machine] = _class_named(MACHINES[provision.machine], Machine, provision.machine)
             self.options: ProtocolOptions = self.protocol.Options.model_validate(provision.options)
         except ValidationError as error:
@@ -160,6 +163,7 @@ class Replica:
         host: dict[str, Any] = {
             "uptime_seconds": round(time.monotonic() - self._began, 3),
             "clock": {"offset_seconds": self._clock.offset_seconds, "rate": self._clock.rate},
+            "clock_seconds": self._clock.now(),
         }
         if life is not None:
             provision, runtime, _ = life
@@ -193,8 +197,9 @@ class Replica:
         runtime.start(records)
         self.life = Life(provision, runtime, machine)
         log.info(
-            "runs %s with machine %s, run %s, incarnation %d, %d records in its journal",
+            "runs %s%s with machine %s, run %s, incarnation %d, %d records in its journal",
             provision.protocol,
+            f" with flaws {', '.join(provision.flaws)}" if provision.flaws else "",
             provision.machine,
             provision.run,
             incarnation,

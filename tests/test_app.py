@@ -226,7 +226,7 @@ def test_status_tells_of_protocol_and_host(house: House) -> None:
     host = status["host"]
     assert set(host) == {
         *("mailbox", "handled", "open_requests", "journal_bytes", "journal_records", "syncs"),
-        *("uptime_seconds", "clock", "links"),
+        *("uptime_seconds", "clock", "clock_seconds", "links"),
     }
     assert (host["journal_records"], host["syncs"], host["handled"], host["open_requests"]) == (1, 1, 1, 0)
     assert set(host["links"]) == {"n2", "n3"}

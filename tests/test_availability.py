@@ -7,9 +7,11 @@ from typing import Any
 from harness.checkers.availability import Availability
 from harness.checkers.checker import Limits
 from harness.history import Event
-from harness.spec import Named, RunSpec
+from harness.spec import Named, ProtocolSpec, RunSpec
 
-SPEC = RunSpec(campaign="c", cell="c", seed=1, protocol=Named(name="p"), machine="kv", workload=Named(name="register"))
+SPEC = RunSpec(
+    campaign="c", cell="c", seed=1, protocol=ProtocolSpec(name="p"), machine="kv", workload=Named(name="register")
+)
 
 
 def history(*events: tuple[float, str, Any]) -> list[Event]:

@@ -167,6 +167,11 @@ BAD = [
     ("protocols: multi-paxos\nclients: {rate_per_second: .inf}", 2, "rate_per_second inf"),
     ("protocols: multi-paxos\nclients: 3", 2, "should be a mapping"),
     ("protocols: multi-paxos\nreplicas: 7\ncluster: docker", 2, "the docker cluster has 5 replicas, not 7"),
+    ("protocols: paxos", 1, "paxos can't replicate 'kv', only 'register': each key is one decision"),
+    ("protocols: paxos", 1, "try the workload 'once'"),
+    ("workloads: queue\nprotocols:\n  - raft\n  - quorum", 4, "quorum can't replicate 'queue', only 'kv'"),
+    ("protocols: quorum", 1, "quorum has no 'cas' of 'kv', only 'read' and 'write': whatever depends on what is there"),
+    ("protocols: multi-paxos\nmachine: kvv", 2, "unknown machine 'kvv': did you mean 'kv'?"),
 ]
 
 

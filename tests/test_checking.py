@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import textwrap
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 import harness.checking
 from harness.bars import bars
-from harness.checkers.checker import Limits
+from harness.check_display import CheckProgress
+from harness.checkers.checker import Limits, Status
 from harness.checkers.operations import Operation
 from harness.checking import check
 from harness.cli import main
@@ -61,7 +65,7 @@ def test_the_example_of_the_manual_does_what_it_says(capsys: pytest.CaptureFixtu
         code = text[text.rindex("\n", 0, start) + 1 :]
         code = textwrap.dedent(re.split(r"\n```|\Z", code, maxsplit=1)[0].rstrip().removesuffix('"""'))
         exec(compile(code, "example", "exec"), {})
-        assert capsys.readouterr().out.startswith("violation\nstale read p0 read 1 "), code
+        assert capsys.readouterr().out.startswith("violation\nstale read p0 "), code
 
 
 def test_an_empty_history_is_valid_with_a_warning(tmp_path: Path) -> None:
@@ -106,7 +110,7 @@ def test_the_model_is_found_by_the_functions(model: str, good: list[Any], bad: l
     ("history", "model", "said"),
     [
         (operations(("add", 1, None)), "auto", "functions add are those of the models counter and set"),
-        (operations(("bid", 1, None)), "auto", "no model knows all the functions bid"),
+        (operations(("barter", 1, None)), "auto", "no model knows all the functions barter"),
         (FRESH, "stack", "event 0 of the history: the model stack has no function 'write': it knows push, pop"),
         (
             operations(("cas", 1, True)),
@@ -146,7 +150,6 @@ def test_a_missing_key_of_porcupine_holds_the_empty_string(tmp_path: Path) -> No
 def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     history = operations(("bid", 3, True), ("bid", 2, False), ("bid", 5, True))
     assert check(history, "tests.support.models:Auction").verdict == "valid"
-    assert check(history, models.Auction()).verdict == "valid"
     history[1]["result"] = True
     assert check(history, models.Auction()).verdict == "violation"
     # One in the working folder is found too.
@@ -161,6 +164,64 @@ def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     told = rashomon("check", "bids.csv", "--model", "broken_models:Auction")
     assert told.exit_code == 3
     assert "cannot import model 'broken_models:Auction' (ZeroDivisionError" in told.stderr
+
+
+def test_a_model_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/my_bidding.py").write_text(Path(models.__file__).read_text())
+    (tmp_path / "mine/queue.py").write_text(Path(models.__file__).read_text())
+    (tmp_path / "bids.csv").write_text("f,value,result,call,return\nbid,3,true,0,1\nbid,2,true,2,3\n")
+    told = rashomon("check", "bids.csv", "--model", "mine/my_bidding.py:Auction")
+    assert told.exit_code == 1, told.output
+    assert "row 3  bid 2 -> true" in told.stdout
+    for name, said in (("mine/queue.py", "rename the file"), ("mine/nothing.py", "there is no such file")):
+        told = rashomon("check", "bids.csv", "--model", f"{name}:Auction")
+        assert told.exit_code == 3
+        assert said in told.stderr
+
+
+def test_the_command_shows_the_order_of_a_valid_history(tmp_path: Path) -> None:
+    rows = "".join(f"write,{number},k,,{number},{number + 0.5}\n" for number in range(60))
+    (tmp_path / "writes.csv").write_text(f"f,value,key,result,call,return\n{rows}read,,k,59,70,71\n")
+    told = rashomon("check", tmp_path / "writes.csv", "--witness")
+    assert told.exit_code == 0
+    assert "an order that explains key k:" in told.stdout
+    assert "    50       49.000 - 49.500 s  row 51  write k 49" in told.stdout
+    assert "and 11 more operations: --json gives all" in told.stdout
+    told = rashomon("check", tmp_path / "writes.csv", "--witness", "--json", "--jobs", "2")
+    (order,) = json.loads(told.stdout)[0]["witness"].values()
+    assert [one["value"] for one in order] == [*range(60), None]
+    assert "witness" not in rashomon("check", tmp_path / "writes.csv", "--json").stdout
+
+
+def test_progress_is_one_line_on_a_terminal_only() -> None:
+    for is_terminal in (True, False):
+        out = Console(file=StringIO(), force_terminal=is_terminal, width=120)
+        with CheckProgress(out) as progress:
+            progress._began -= 2
+            progress.show(Status("reading", operations=4096))
+            progress.show(Status("judging", 300, 12, 40_000, 1_200, 1_234_567))
+        shown = out.file.getvalue()  # type: ignore[attr-defined]
+        said = "judging: 12 of 300 keys, 1,200 of 40,000 operations, 1,234,567 configurations, 2 s"
+        assert (said in shown) is is_terminal
+        assert bool(shown) is is_terminal
+
+
+def test_a_check_is_called_off_while_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "writes.csv").write_text(
+        "f,value,call,return\n" + "".join(f"write,{number},{number},{number}\n" for number in range(9_000))
+    )
+    told: list[Status] = []
+
+    def look_on(status: Status) -> bool:
+        told.append(status)
+        return False
+
+    result = check(tmp_path / "writes.csv", "register", progress=look_on)
+    assert (result.verdict, [one.phase for one in told]) == ("unknown", ["reading"])
+    assert "called off while" in result.sentence
 
 
 @pytest.mark.parametrize(
@@ -197,15 +258,15 @@ def test_a_slow_step_is_stopped_in_time() -> None:
 
 
 def test_our_own_models_are_not_guarded() -> None:
-    assert isinstance(guarded(make_model("queue"), 1), type(make_model("queue")))
-    assert guarded(models.Auction(), 1).name == "auction"
+    assert isinstance(guarded(make_model("queue")), type(make_model("queue")))
+    assert guarded(models.Auction()).name == "auction"
 
 
 def test_a_crash_of_the_checker_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*arguments: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("harness.checking.Linearizable.check_record", crash)
+    monkeypatch.setattr("harness.checking.Linearizable.judge_record", crash)
     result = check(FRESH, "register")
     assert result.verdict == "unknown"
     assert "RuntimeError: boom" in result.sentence
@@ -314,3 +375,51 @@ def test_the_model_of_the_manual_judges() -> None:
     auction = names["Auction"]()
     assert check(operations(("bid", 3, True), ("bid", 2, False)), auction).verdict == "valid"
     assert check(operations(("bid", 3, True), ("bid", 2, True)), auction).verdict == "violation"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("torn.jsonl", '{"process": 0, "type"', r"torn.jsonl:1: not JSON"),
+        (
+            "early.csv",
+            "f,value,call,return\nwrite,1,-0.5,2\n",
+            "early.csv:2: the time of the call, -0.5 s, is negative",
+        ),
+        (
+            "back.csv",
+            "f,value,call,return\nwrite,1,5,2\n",
+            "back.csv:2: the operation returns at 2 s, before its call at 5 s",
+        ),
+        (
+            "late.csv",
+            "f,value,call,return\nwrite,1,5,1e400\n",
+            r"late.csv:2: the time 1\S*E?\S* s is too late to be one",
+        ),
+        ("late.jsonl", f'{{"process":0,"type":"invoke","f":"read","time":1{"0" * 400}}}\n', "is too late to be one"),
+    ],
+)
+def test_files_that_hold_nothing_to_judge_are_refused(tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match=said):
+        check(tmp_path / name, "register")
+
+
+def test_a_log_without_a_single_operation_is_no_history(tmp_path: Path) -> None:
+    (tmp_path / "jepsen.log").write_text("INFO something began\nINFO something ended\n")
+    with pytest.raises(BadInput, match="neither this line nor any other is an operation"):
+        check(tmp_path / "jepsen.log", "register", format="jepsen-log")
+
+
+def test_times_that_are_no_times_are_refused_in_a_list_too() -> None:
+    for call in (1e301, 1e25, float("nan")):
+        with pytest.raises(BadInput, match="operation 0 of the history"):
+            check([{"f": "write", "value": 1, "call": call, "return": call}], "register")
+
+
+def test_long_sentences_hang(tmp_path: Path) -> None:
+    (tmp_path / "stale.csv").write_text("f,value,result,call,return\nwrite,1,,0,1\nwrite,2,,2,3\nread,,1,4,5\n")
+    told = rashomon("check", tmp_path / "stale.csv").stdout.splitlines()
+    assert told[1].startswith("  stale read: ")
+    assert told[2].startswith("    ") and not told[2].startswith("     ")
+    assert not any(line.endswith(" ") for line in told)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli import main
 from harness.cluster import leftovers
-from harness.spec import Named, RunSpec
+from harness.spec import Named, ProtocolSpec, RunSpec
 
 
 @pytest.fixture(autouse=True)
@@ -90,10 +90,11 @@ def test_without_a_command_it_explains_itself() -> None:
     assert "Commands:" in result.output
 
 
-@pytest.mark.parametrize("what", ["protocols", "machines", "faults", "workloads", "checkers"])
+@pytest.mark.parametrize("what", ["protocols", "flaws", "machines", "faults", "workloads", "checkers"])
 def test_catalogues(what: str) -> None:
     expected = {
         "protocols": ["primary-backup", "acknowledge", "multi-paxos"],
+        "flaws": ["promise-not-persisted (multi-paxos)", "sync-skipped (every protocol)", "The rule:"],
         "machines": ["kv"],
         "faults": ["partition", "latency", "slow", "reset", "kill", "pause", "shape"],
         "workloads": ["register", "processes_per_key"],
@@ -212,7 +213,7 @@ def test_a_history_that_is_junk_is_one_sentence_and_code_3(tmp_path: Path, line:
         campaign="c",
         cell="c",
         seed=1,
-        protocol=Named(name="multi-paxos"),
+        protocol=ProtocolSpec(name="multi-paxos"),
         machine="kv",
         workload=Named(name="register"),
     ).save(tmp_path / "run.yaml")

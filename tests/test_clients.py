@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from harness.audit import audit
-from harness.clients import Attempts, Clients, Route
+from harness.clients import Clients, converse
+from harness.conversation import Route, Tried, carry_out
 from harness.generator import successor
 from harness.history import Event, History, read_history
 from harness.replica_session import ReplicaSession
@@ -45,6 +46,12 @@ def history(tmp_path: Path) -> Iterator[History]:
     history = History(tmp_path / "history.jsonl")
     yield history
     history.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that are not about the waits between attempts."""
+    monkeypatch.setattr("harness.conversation._BACKOFF_SECONDS", (0.001, 0.005))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -148,27 +155,32 @@ def test_every_answer_has_the_whole_time(service: FakeService, session: ReplicaS
 # One operation: several attempts
 
 
-def carry_out(
-    service: FakeService, moves: bool = True, attempts: int = 3, stopped: threading.Event | None = None
-) -> tuple[Outcome, str, int]:
+def perform(
+    service: FakeService,
+    moves: bool = True,
+    stopped: threading.Event | None = None,
+    operation: Operation = WRITE,
+    client: str = "p5",
+) -> Tried:
+    """One operation, of up to three attempts, by a client that begins at n1."""
     session = ReplicaSession(service.addresses, "run", 0.3)
     route = Route(service.replicas, 0, moves, random.Random(1))
     try:
-        return Attempts(session, route, attempts, stopped or threading.Event()).carry_out(5, 8, WRITE)
+        return converse(carry_out(route, 3, client, 8, operation), session, stopped or threading.Event())
     finally:
         session.close()
 
 
 def test_a_hint_is_followed_with_the_same_id(service: FakeService) -> None:
     service.leader = "n3"
-    outcome, replica, attempts = carry_out(service)
+    outcome, replica, attempts = perform(service)
     assert (outcome.type, replica, attempts) == ("ok", "n3", 2)
     assert service.requests_of("p5") == [("n1", 8), ("n3", 8)]
 
 
 def test_a_refusal_sends_to_the_next_replica(service: FakeService) -> None:
     service.refuse("n1")
-    outcome, replica, attempts = carry_out(service)
+    outcome, replica, attempts = perform(service)
     assert (outcome.type, replica, attempts) == ("ok", "n2", 2)
 
 
@@ -180,45 +192,45 @@ def test_a_hint_to_nobody_is_no_hint(service: FakeService) -> None:
     assert route.replica == "n3"
 
 
+@pytest.mark.usefixtures("hasty")
 def test_what_failed_everywhere_failed(service: FakeService) -> None:
     service.modes.update(dict.fromkeys(service.replicas, "fail"))
-    outcome, _, attempts = carry_out(service)
+    outcome, _, attempts = perform(service)
     assert (outcome.type, attempts) == ("fail", 3)
     service.refuse("n1")
-    assert carry_out(service)[0].type == "fail"
+    assert perform(service)[0].type == "fail"
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("mode", ["hang", "hang before", "close", "close before", "info", "garbage"])
 def test_a_later_failure_does_not_make_the_unknown_known(service: FakeService, mode: str) -> None:
     service.modes.update(n1=mode, n2="fail", n3="fail")
-    outcome, _, attempts = carry_out(service)
+    outcome, _, attempts = perform(service)
     assert (outcome.type, attempts) == ("info", 3)
     service.refuse("n2")
-    assert carry_out(service)[0].type == "info"
+    assert perform(service)[0].type == "info"
 
 
 def test_a_later_success_makes_the_unknown_known_and_nothing_is_done_twice(service: FakeService) -> None:
     service.modes["n1"] = "close"
-    outcome, replica, attempts = carry_out(service)
+    outcome, replica, attempts = perform(service)
     assert (outcome.type, replica, attempts) == ("ok", "n2", 2)
     cas: Operation = {"f": "cas", "key": "x", "value": [1, 2]}
-    session = ReplicaSession(service.addresses, "run", 0.3)
-    attempt = Attempts(session, Route(service.replicas, 0, True, random.Random(1)), 3, threading.Event())
-    assert attempt.carry_out(6, 0, cas).outcome == Outcome.ok(True)
+    assert perform(service, operation=cas, client="p6").outcome == Outcome.ok(True)
     service.idempotent = False
     cas = {"f": "cas", "key": "x", "value": [2, 3]}
-    attempt = Attempts(session, Route(service.replicas, 0, True, random.Random(1)), 3, threading.Event())
-    assert attempt.carry_out(7, 0, cas).outcome == Outcome.ok(False), "a service that isn't idempotent shows"
-    session.close()
+    shown = perform(service, operation=cas, client="p7").outcome
+    assert shown == Outcome.ok(False), "a service that isn't idempotent shows"
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_pinned_client_repeats_only_what_may_be_lost(service: FakeService) -> None:
     service.leader = "n3"
-    assert carry_out(service, moves=False)[0].type == "fail"
+    assert perform(service, moves=False)[0].type == "fail"
     assert [replica for replica, _ in service.received] == ["n1"]
     service.leader = None
     service.modes["n1"] = "close before"
-    outcome, _, attempts = carry_out(service, moves=False)
+    outcome, _, attempts = perform(service, moves=False)
     assert (outcome.type, attempts) == ("info", 3)
     assert {replica for replica, _ in service.received} == {"n1"}
 
@@ -227,7 +239,7 @@ def test_who_is_stopped_begins_no_further_attempt(service: FakeService) -> None:
     stopped = threading.Event()
     stopped.set()
     service.modes["n1"] = "close"
-    assert carry_out(service, stopped=stopped)[::2] == (Outcome.info("connection closed before the answer"), 1)
+    assert perform(service, stopped=stopped)[::2] == (Outcome.info("connection closed before the answer"), 1)
 
 
 def test_waits_grow_and_are_bounded_and_end_with_success() -> None:
@@ -287,6 +299,7 @@ def test_every_value_read_was_written(service: FakeService, history: History) ->
     assert read <= written
 
 
+@pytest.mark.usefixtures("hasty")
 def test_an_unknown_outcome_retires_the_process(service: FakeService, history: History) -> None:
     service.modes.update(dict.fromkeys(service.replicas, "close"))
     clients = make_clients(service, history, processes=2, attempts=1)
@@ -303,6 +316,7 @@ def test_an_unknown_outcome_retires_the_process(service: FakeService, history: H
         assert processes == list(range(worker, 2 * len(processes), successor(0, 2)))
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_definite_failure_does_not(service: FakeService, history: History) -> None:
     service.modes.update(dict.fromkeys(service.replicas, "fail"))
     clients = make_clients(service, history, processes=2, attempts=2)
@@ -314,6 +328,7 @@ def test_a_definite_failure_does_not(service: FakeService, history: History) -> 
     assert all(event["attempts"] == 2 for event in events[:-4] if event["type"] == "fail")
 
 
+@pytest.mark.usefixtures("hasty")
 def test_pinned_clients_stay(service: FakeService, history: History) -> None:
     service.leader = "n1"
     clients = make_clients(service, history, mode="pinned")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from faults.board import Hold
 from faults.catalogue import FAULTS, BadFault, fault_problem, make_fault
-from faults.cluster import CLEAR, Condition, Link, Mode, all_links
+from faults.clock_board import Skew
+from faults.cluster import CLEAR, Condition, Disk, Link, Mode, Weather, all_links
 from faults.fault import Evidence, Injection, Setting
+from faults.holds import Hold
 from faults.links import links_of
+from faults.messages import MOST_TEST_MESSAGES, messages_to_tell
 from faults.probing import MOST_PINGS
+from node.clock import SkewableClock
 from tests.support.fake_cluster import FakeCluster
 
 SETTING = Setting("local", ("n1", "n2", "n3", "n4", "n5"), "multi-paxos", "leader")
@@ -35,7 +39,22 @@ EVERY_FAULT: list[tuple[str, dict[str, Any]]] = [
     ("kill", {}),
     ("kill", {"target": "all"}),
     ("pause", {"target": "minority"}),
+    ("wipe", {"target": "minority"}),
+    ("clock", {}),
+    ("clock", {"offset_seconds": -3.0, "target": "all"}),
+    ("clock", {"offset_seconds": 0.0, "rate": 1.5}),
+    ("message-loss", {}),
+    ("message-loss", {"share": 1.0, "target": "one", "links": "both"}),
+    ("duplicate", {"share": 0.05}),
+    ("reorder", {"target": "one", "links": "clients"}),
+    ("disk-slow", {"target": "all"}),
+    ("disk-full", {}),
+    ("sync-fails", {"target": "minority"}),
 ]
+OF_LINKS = ("partition", "latency", "slow", "reset")
+OF_MESSAGES = ("message-loss", "duplicate", "reorder")
+SIMULATED_ONLY = (*OF_MESSAGES, "disk-slow", "disk-full", "sync-fails")
+SIMULATED = replace(SETTING, cluster="simulated")
 
 
 class Trial:
@@ -43,6 +62,10 @@ class Trial:
 
     def __init__(self, name: str, replicas: int = 5, seed: int = 1, **options: Any) -> None:
         self.cluster = FakeCluster(replicas)
+        self.seconds = 100.0
+        """What the clocks go by. Time passes after each change."""
+        self.cluster.true_time = lambda: self.seconds
+        self.cluster.clocks = {name: SkewableClock(lambda: self.seconds) for name in self.cluster.replicas}
         self.ground = self.cluster.ground()
         self.fault = make_fault(name, options)
         self.seed = seed
@@ -50,6 +73,7 @@ class Trial:
 
     def inject(self, number: int = 1) -> Injection:
         self.injection = self.fault.inject(self.ground, number, random.Random(self.seed))
+        self.seconds += 1
         return self.injection
 
     def prove(self) -> Evidence:
@@ -59,6 +83,7 @@ class Trial:
     def heal(self) -> None:
         assert self.injection
         self.fault.heal(self.ground, self.injection)
+        self.seconds += 1
 
     def prove_healed(self) -> Evidence:
         assert self.injection
@@ -90,6 +115,7 @@ def test_one_that_does_not_bite_is_not_proved(name: str, options: dict[str, Any]
     trial = Trial(name, **options)
     trial.cluster.network.deaf = set(Mode) - {Mode.CLEAR}
     trial.cluster.immortal = set(trial.cluster.replicas)
+    trial.cluster.weatherproof = set(trial.cluster.weather)
     trial.inject()
     assert trial.cluster.whole()
     evidence = trial.prove()
@@ -101,9 +127,10 @@ def test_one_that_does_not_bite_is_not_proved(name: str, options: dict[str, Any]
 def test_one_that_is_still_there_is_not_healed(name: str, options: dict[str, Any]) -> None:
     trial = Trial(name, **options)
     injection = trial.inject()
-    conditions, states = dict(trial.cluster.network.real), dict(trial.cluster.states)
+    put_back = trial.cluster.reality()
     trial.heal()
-    trial.cluster.network.real, trial.cluster.states = conditions, states
+    put_back()
+    trial.seconds += 1
     evidence = trial.prove_healed()
     # Links that are a little late or slow look as on a busy machine: nobody can tell, but nobody says they are mended.
     little = injection.fault == "slow" or (injection.fault == "latency" and options.get("latency_ms") != 8_000)
@@ -126,8 +153,8 @@ def test_an_injection_that_failed_half_way_is_healed_all_the_same(name: str) -> 
         if replica == "n2":
             raise RuntimeError("the engine fell over")
 
-    trial.cluster.hooks.update(kill=die, pause=die)
-    with pytest.raises(Exception, match=r"proxies don't answer|engine fell over"):
+    trial.cluster.hooks.update(dict.fromkeys(("kill", "pause", "wipe", "clock", "disk"), die))
+    with pytest.raises(Exception, match=r"proxies don't answer|weather doesn't change|engine fell over"):
         trial.inject()
     assert not trial.cluster.whole()
     trial.cluster.hooks.clear()
@@ -209,7 +236,7 @@ CONDITIONS = st.one_of(
 )
 
 
-@pytest.mark.parametrize(("name", "options"), [one for one in EVERY_FAULT if one[0] not in ("kill", "pause")], ids=str)
+@pytest.mark.parametrize(("name", "options"), [one for one in EVERY_FAULT if one[0] in OF_LINKS], ids=str)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_overlap_makes_a_proof_say_what_is_not_so(name: str, options: dict[str, Any], data: st.DataObject) -> None:
@@ -242,7 +269,7 @@ def test_links_of_replicas_that_are_not_up_are_left_out() -> None:
     assert "n3" not in probed
 
 
-@pytest.mark.parametrize("name", ["partition", "latency", "slow", "reset"])
+@pytest.mark.parametrize("name", OF_LINKS)
 def test_with_nothing_left_to_measure_nothing_is_said(name: str) -> None:
     trial = Trial(name)
     trial.inject()
@@ -384,6 +411,16 @@ def test_descriptions_are_for_people() -> None:
     assert described("slow", target="n2", links="clients") == "2000 bytes/s on 1 client link of n2"
     assert described("reset", target="n2", links="both") == "on 9 replica and client links of n2"
     assert described("kill", target="leader") == "n1"
+    assert described("wipe", target="leader") == "n1"
+    assert described("clock", target="n2") == "+5 s on n2"
+    assert described("clock", target="n2", offset_seconds=-1.5, rate=0.5) == "-1.5 s, 0.5 times as fast on n2"
+    assert described("message-loss", target="n2") == "20% of messages lost on 8 links of n2"
+    assert described("duplicate", target="n2", links="clients") == (
+        "20% of messages delivered twice within 200 ms on 1 client link of n2"
+    )
+    assert described("reorder", target="n2", share=0.5) == "50% of messages late by up to 200 ms on 8 links of n2"
+    assert described("disk-slow", target="n2") == "100 ms on n2"
+    assert described("disk-full", target="n2") == "on n2"
     assert described("partition", shape="one-way", target="n2") == "one-way: nothing from n2, drop"
     trial = Trial("pause", target="leader")
     trial.cluster.roles["n1"] = "follower"
@@ -391,15 +428,222 @@ def test_descriptions_are_for_people() -> None:
     assert description.endswith(" (no leader to be found, so any replica)")
 
 
+# Wiping
+
+
+def test_wiping_says_what_was_forgotten() -> None:
+    trial = Trial("wipe", target="n2")
+    injection = trial.inject()
+    assert trial.cluster.states["n2"] == "down" and trial.cluster.stored_bytes["n2"] == 0
+    assert injection.details == {"wiped": {"n2": {"bytes_before": 1000, "bytes_after": 0}}}
+    (measurement,) = trial.prove().measurements
+    assert measurement == {
+        "replica": "n2",
+        "state": "down",
+        "bytes_before": 1000,
+        "bytes_after": 0,
+        "as_expected": True,
+    }
+
+
+def test_wiping_what_is_empty_proves_nothing() -> None:
+    trial = Trial("wipe", target="n2")
+    trial.cluster.stored_bytes["n2"] = 0
+    trial.inject()
+    assert trial.prove() == Evidence(None, "not measured: nobody knows that n2 had stored anything")
+
+
+def test_a_replica_that_is_being_wiped_is_not_brought_up_by_others() -> None:
+    trial = Trial("wipe", target="n2")
+    trial.ground.processes.claim(7, {"n2": Hold.DOWN})
+    trial.cluster.hooks["wipe"] = lambda replica: trial.ground.processes.release(7)
+    trial.inject()
+    assert "restart n2" not in trial.cluster.deeds
+    assert trial.prove().effective is True
+    trial.heal()
+    assert trial.cluster.whole()
+
+
+# Clocks
+
+
+def test_a_drift_is_proved_as_soon_as_it_can_be_seen() -> None:
+    trial = Trial("clock", target="n2", offset_seconds=0, rate=1.02)
+    trial.inject()
+    assert trial.prove() == Evidence(None, "not measured: it is too early to see whether the clock of n2 was set")
+    trial.seconds += 2
+    evidence = trial.prove()
+    assert evidence.effective is True
+    assert evidence.measurements[0]["ahead_seconds"] == 0.06
+
+
+def test_a_clock_that_is_set_back_must_stand_still() -> None:
+    trial = Trial("clock", target="n2", offset_seconds=60)
+    trial.inject()
+    trial.heal()
+    evidence = trial.prove_healed()
+    assert evidence.effective is True
+    (measurement,) = evidence.measurements
+    assert measurement == {"replica": "n2", "ahead_seconds": 59.0, "expected_seconds": 59.0, "as_expected": True}
+
+
+def test_a_clock_that_takes_its_time_to_be_set_is_not_taken_for_a_wrong_one() -> None:
+    trial = Trial("clock", target="n2", offset_seconds=-3.0)
+
+    def dawdle(replica: str) -> None:
+        trial.seconds += 0.1
+
+    trial.cluster.hooks["clock"] = dawdle
+    trial.inject()
+    assert trial.prove().effective is True
+    trial.heal()
+    assert trial.prove_healed().effective is True
+
+
+def test_what_a_clock_shows_beside_other_faults() -> None:
+    trial = Trial("clock", target="n2")
+    trial.inject()
+    trial.ground.processes.claim(2, {"n2": Hold.PAUSED})
+    assert trial.prove().detail == "not measured: another fault holds n2"
+    trial.ground.processes.release(2)
+    trial.ground.clocks.claim(3, {"n2": Skew(1.0, 1.0)})
+    assert trial.prove().detail == "not measured: another fault skews n2 too"
+    trial.ground.clocks.release(3)
+    trial.seconds += 2
+    assert trial.prove().effective is True
+
+
+def test_a_clock_of_a_replica_that_is_down_is_skewed_when_it_comes_back() -> None:
+    trial = Trial("clock", target="n2")
+    trial.ground.processes.claim(2, {"n2": Hold.DOWN})
+    trial.inject()
+    assert trial.prove().effective is None
+    trial.ground.processes.release(2)
+    assert trial.prove().effective is True
+    trial.heal()
+    trial.seconds += 10
+    assert trial.cluster.whole()
+
+
+# Messages and disks
+
+
+@pytest.mark.parametrize("name", SIMULATED_ONLY)
+@pytest.mark.parametrize("kind", ["local", "docker"])
+def test_what_would_do_nothing_is_refused_with_what_would(name: str, kind: str) -> None:
+    problem = fault_problem(name, {}, replace(SETTING, cluster=kind))
+    assert problem is not None
+    assert problem.startswith(f"{name}: ")
+    assert kind in problem and "use `cluster: simulated`, or the fault" in problem
+
+
+@pytest.mark.parametrize("name", OF_MESSAGES)
+def test_what_messages_suffer_anyway_is_neither_proof_nor_harm(name: str) -> None:
+    usual = Weather(lost=0.1, duplicated=0.1, late=0.1, late_ms=10)
+    trial = Trial(name)
+    trial.cluster.usual = usual
+    trial.inject()
+    assert trial.prove().effective is True
+    trial.heal()
+    assert trial.prove_healed().effective is True
+    trial = Trial(name)
+    trial.cluster.usual = usual
+    trial.cluster.weatherproof = set(trial.cluster.weather)
+    trial.inject()
+    assert trial.prove().effective is False
+
+
+def test_a_little_more_than_usual_is_not_judged() -> None:
+    trial = Trial("message-loss", share=0.01)
+    trial.cluster.usual = Weather(lost=0.3)
+    trial.inject()
+    assert trial.prove() == Evidence(None, "not measured: 30.7% can't be told from the usual 30%")
+
+
+def test_the_same_kind_of_weather_by_another_fault_proves_nothing_and_another_kind_does_no_harm() -> None:
+    trial = Trial("message-loss", target="n2")
+    injection = trial.inject()
+    trial.ground.weather.claim(2, dict.fromkeys(injection.links, Weather(late=0.5, late_ms=100)))
+    assert trial.prove().effective is True
+    trial.ground.weather.claim(3, dict.fromkeys(injection.links, Weather(lost=0.05)))
+    assert "another fault has messages lost on" in trial.prove().detail
+    trial.heal()
+    assert trial.prove_healed().effective is None
+    trial.ground.weather.release(3)
+    assert trial.prove_healed().effective is True
+
+
+def test_how_many_messages_it_takes() -> None:
+    assert messages_to_tell(0.0, 1.0) == 10
+    assert messages_to_tell(0.0, 0.2) == 62
+    assert messages_to_tell(0.0, 0.01) <= MOST_TEST_MESSAGES, "every share that may be asked for can be proved"
+    assert messages_to_tell(0.1, 0.28) > messages_to_tell(0.001, 0.28) > messages_to_tell(0.0, 0.28)
+
+
+@pytest.mark.parametrize("name", ["disk-full", "sync-fails"])
+def test_a_replica_that_a_disk_has_ended_is_up_when_the_disk_is_mended(name: str) -> None:
+    trial = Trial(name, target="n2")
+    trial.inject()
+    trial.cluster.states["n2"] = "down"
+    trial.ground.processes.claim(2, {"n2": Hold.PAUSED})
+    trial.ground.processes.release(2)
+    assert trial.cluster.states["n2"] == "down"
+    assert trial.prove().effective is True
+    trial.heal()
+    assert trial.cluster.whole()
+    evidence = trial.prove_healed()
+    assert evidence.effective is True
+    assert evidence.detail == "1 of 1 disks take what is written; 1 of 1 replicas are up and answer"
+
+
+def test_a_replica_that_does_not_come_back_after_its_disk_is_not_healed() -> None:
+    trial = Trial("disk-full", target="n2")
+    trial.inject()
+    trial.heal()
+    trial.cluster.silent.add("n2")
+    assert trial.prove_healed().effective is False
+    trial.ground.processes.claim(2, {"n2": Hold.DOWN})
+    assert trial.prove_healed() == Evidence(None, "not measured: another fault holds n2")
+
+
+def test_a_disk_that_others_spoil_too_proves_nothing() -> None:
+    trial = Trial("disk-slow", target="n2")
+    trial.inject()
+    trial.ground.disks.claim(2, {"n2": Disk(full=True)})
+    assert trial.prove() == Evidence(None, "not measured: another fault spoils the disk of n2 too")
+    trial.heal()
+    assert trial.prove_healed().effective is None
+
+
+def test_a_disk_that_was_slow_already_is_as_slow_as_it_is_asked_to_be() -> None:
+    trial = Trial("disk-slow", target="n2")
+    trial.ground.disks.claim(2, {"n2": Disk(slow_ms=80)})
+    trial.inject()
+    trial.ground.disks.release(2)
+    assert trial.prove().effective is True
+    trial.heal()
+    assert trial.prove_healed().effective is True
+
+
+def test_a_replica_that_may_die_on_its_own_proves_no_kill_and_no_pause() -> None:
+    for name in ("kill", "pause"):
+        trial = Trial(name, target="n2")
+        trial.ground.processes.claim(2, {"n2": Hold.AILING})
+        trial.inject()
+        trial.cluster.states["n2"] = "down"
+        assert trial.prove() == Evidence(None, "not measured: another fault holds n2")
+
+
 # The catalogue
 
 
 def test_names_and_summaries() -> None:
-    assert list(FAULTS) == ["partition", "latency", "slow", "reset", "kill", "pause"]
+    assert tuple(FAULTS) == (*OF_LINKS, "kill", "pause", "wipe", "clock", *SIMULATED_ONLY)
     for name, fault in FAULTS.items():
         assert fault.name == name
         assert fault.summary
-        assert fault_problem(name, {}, SETTING) is None, "defaults make sense in the default cluster"
+        assert fault_problem(name, {}, SIMULATED) is None, "defaults make sense, if the cluster can do it"
+        assert (fault_problem(name, {}, SETTING) is not None) == (name in SIMULATED_ONLY)
         assert all(field.description for field in fault.Options.model_fields.values())
 
 
@@ -407,7 +651,7 @@ def test_names_and_summaries() -> None:
     ("name", "options", "sentence"),
     [
         ("partitoin", {}, "unknown fault 'partitoin': did you mean 'partition'?"),
-        ("zzz", {}, "unknown fault 'zzz': known are partition, latency, slow, reset, kill, pause"),
+        ("zzz", {}, f"unknown fault 'zzz': known are {', '.join(FAULTS)}"),
         ("kill", {"taget": "n1"}, "fault 'kill': unknown option 'taget': did you mean 'target'?"),
         ("kill", {"target": "primary"}, "target 'primary': multi-paxos has no primary: use 'leader'"),
         (

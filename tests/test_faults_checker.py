@@ -8,7 +8,7 @@ from harness.checkers.checker import Limits
 from harness.checkers.faults import Faults
 from harness.checkers.result import CheckResult
 from harness.history import Event
-from harness.spec import Choice, Named, NemesisSpec, RunSpec, Stream
+from harness.spec import Choice, Named, NemesisSpec, ProtocolSpec, RunSpec, Stream
 
 
 def check(*events: Event, asked: bool = True) -> CheckResult:
@@ -17,7 +17,7 @@ def check(*events: Event, asked: bool = True) -> CheckResult:
         campaign="c",
         cell="c",
         seed=1,
-        protocol=Named(name="p"),
+        protocol=ProtocolSpec(name="p"),
         machine="kv",
         workload=Named(name="register"),
         nemesis=NemesisSpec(streams=streams),

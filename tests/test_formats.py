@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -403,9 +404,9 @@ OK_LINE = '{"type":"ok","process":0,"f":"read","result":1}\n'
         (CSV_OPERATIONS + "1,read,x\n", "csv", "/history:5: 3 cells, but the table has 7 columns"),
         (CSV_OPERATIONS.replace("0.25", "soon"), "csv", "/history:2: return 'soon' is not a time"),
         (CSV_OPERATIONS.replace("0.25", "nan"), "csv", "/history:2: return 'nan' is not a time"),
-        (CSV_OPERATIONS.replace("0.25", "0.1"), "csv", "/history:2: the operation returns at 100000000 ns, before its call"),
-        (CSV_OPERATIONS.replace(",0,0.1", ",-1,0.1"), "csv", "/history:3: the time of the call, -1000000000 ns, is negative"),
-        (CSV_OPERATIONS.replace(",1,\n", ",0.05,0.2\n"), "csv", "/history:4: process 1 calls cas at 50000000 ns, while"),
+        (CSV_OPERATIONS.replace("0.25", "0.1"), "csv", "/history:2: the operation returns at 0.1 s, before its call"),
+        (CSV_OPERATIONS.replace(",0,0.1", ",-1,0.1"), "csv", "/history:3: the time of the call, -1 s, is negative"),
+        (CSV_OPERATIONS.replace(",1,\n", ",0.05,0.2\n"), "csv", "/history:4: process 1 calls cas at 0.05 s, while"),
         (CSV_OPERATIONS.replace('"[1, ""a""]",0.2', '"[1,0.2'), "csv", "not CSV"),
         ("f,type,call,return\nread,ok,1,\n", "csv", "/history:2: an operation that is ok returned, but the time"),
         (CSV_EVENTS.replace("ok;deq", "done;deq"), "csv", "type 'done' is none of"),
@@ -505,6 +506,37 @@ def test_edn_is_read_the_same_however_it_is_cut(monkeypatch: Any) -> None:
     for size in range(1, 60):
         monkeypatch.setattr(edn, "_CHUNK", size)
         assert list(edn.read_items(StringIO(EDN))) == whole, size
+
+
+EDN_PARTS = [
+    ":f :read", ":value nil", ":value [1 2]", ":value [[1 nil] [:a]]", ':value "a [b], c"', ':value ["x y" 2.5]',
+    ":time 12", ":value #{2 1}", ":error [:timeout \"a\\nb\"]", ":value {:a 1}", '"f" -7N', ":value ]",
+    ":value [1", "[1] 2", "{} 2", "3 4", ":odd", ":process 0,", ":value \\a", ":value #tag 3", ":n ٣",
+    ':value "open', '"a":b', ":value [1]2", ":a[3]", ":c #_ 1 2", "; no\n:d 1",
+]  # fmt: skip
+
+
+def test_the_short_way_through_flat_maps_gives_what_the_long_one_gives(monkeypatch: Any) -> None:
+    def outcome(text: str) -> tuple[list[Any], str]:
+        found: list[Any] = []
+        try:
+            found.extend(edn.read_items(StringIO(text)))
+        except BadLine as problem:
+            return found, f"{problem.line}: {problem}"
+        return found, ""
+
+    short, never = edn._FLAT_MAP, re.compile(r"(?!)")
+    for seed in range(800):
+        chance = random.Random(seed)
+        maps = [
+            f"{chance.choice(['', '', '#op', '#a/b '])}{{{' '.join(chance.choices(EDN_PARTS, k=chance.randint(0, 4)))}}}"
+            for _ in range(chance.randint(1, 3))
+        ]
+        text = chance.choice(["{}", "[{}]", "({})\n", "[[{}]]", "#_ {}"]).replace("{}", chance.choice(" \n").join(maps))
+        monkeypatch.setattr(edn, "_FLAT_MAP", short)
+        quick = outcome(text)
+        monkeypatch.setattr(edn, "_FLAT_MAP", never)
+        assert quick == outcome(text), f"seed {seed}: {text}"
 
 
 def test_edn_of_two_values_is_not_one() -> None:

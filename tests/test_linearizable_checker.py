@@ -14,10 +14,12 @@ from harness.checkers.result import CheckResult
 from harness.history import Event
 from harness.models.model import Model, State
 from harness.models.register import Register
-from harness.spec import Named, RunSpec
+from harness.spec import Named, ProtocolSpec, RunSpec
 from tests.support.brute import operation, random_register_history, simulated_register_history
 
-SPEC = RunSpec(campaign="c", cell="c", seed=1, protocol=Named(name="p"), machine="kv", workload=Named(name="register"))
+SPEC = RunSpec(
+    campaign="c", cell="c", seed=1, protocol=ProtocolSpec(name="p"), machine="kv", workload=Named(name="register")
+)
 
 
 def as_events(history: Sequence[Operation]) -> list[Event]:
@@ -184,7 +186,7 @@ def test_a_model_of_ones_own() -> None:
         result = check([*adds, read], model=Counter())
         assert result.verdict == verdict, seen
         if verdict == "violation":
-            assert "process 3's read" in result.findings[0].sentence
+            assert f"p3 read {seen}" in result.findings[0].sentence
 
 
 def test_results_are_json() -> None:

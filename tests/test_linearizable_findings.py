@@ -58,8 +58,8 @@ def test_stale_read() -> None:
     )
     assert finding.anomaly == "stale read"
     assert finding.sentence == (
-        "p7 read 17 (n7) at 12.410 s, but p2's write of 18 (n2) had been acknowledged at 11.900 s and was read by p4 (n4) "
-        "at 12.020 s, and 17 was older (p1's write of 17 (n1) was acknowledged at 1.500 s)"
+        "p7 began to read at 12.410 s and got 17 (n7), but p2's write of 18 (n2) had been acknowledged at 11.900 s and was "
+        "read by p4 (n4) by 12.020 s, and 17 was older (p1's write of 17 (n1) was acknowledged at 1.500 s)"
     )
     assert processes(finding) == [1, 2, 7]
     assert finding.prefix_end == 12_500_000_000
@@ -86,8 +86,8 @@ def test_lost_write() -> None:
     )
     assert finding.anomaly == "lost write"
     assert finding.sentence == (
-        "p3 read 17 (n3) at 5.000 s, but p2's write of 18 (n2) had been acknowledged at 4.000 s, and 17 was older "
-        "(p1's write of 17 (n1) was acknowledged at 2.000 s); 18 was never seen by anybody"
+        "p3 began to read at 5.000 s and got 17 (n3), but p2's write of 18 (n2) had been acknowledged at 4.000 s, "
+        "and 17 was older (p1's write of 17 (n1) was acknowledged at 2.000 s); 18 was never seen by anybody"
     )
 
 
@@ -106,7 +106,7 @@ def test_resurrected_value() -> None:
 def test_value_from_nowhere() -> None:
     finding = only_finding(at(1, "write", 17, None, 1, 2), at(2, "read", None, 99, 3, 4))
     assert finding.anomaly == "value from nowhere"
-    assert finding.sentence == "p2 read 99 (n2) at 4.000 s, but nobody ever wrote 99"
+    assert finding.sentence == "p2 read 99 (n2) by 4.000 s, but nobody ever wrote 99"
     assert processes(finding) == [2]
 
 
@@ -121,7 +121,7 @@ def test_a_write_that_failed_must_not_be_seen() -> None:
 def test_value_from_the_future() -> None:
     finding = only_finding(at(1, "read", None, 5, 1, 2), at(2, "write", 5, None, 3, 4))
     assert finding.anomaly == "value from the future"
-    assert finding.sentence == "p1 read 5 (n1) at 2.000 s, but p2's write of 5 (n2) began only at 3.000 s"
+    assert finding.sentence == "p1 read 5 (n1) by 2.000 s, but p2's write of 5 (n2) began only at 3.000 s"
 
 
 def test_two_cas_from_one_value() -> None:
@@ -130,8 +130,8 @@ def test_two_cas_from_one_value() -> None:
     )
     assert finding.anomaly == "two CAS from one value"
     assert finding.sentence == (
-        "p2's cas 5 -> 6 (n2) succeeded at 5.000 s, and p3's cas 5 -> 7 (n3) succeeded at 6.000 s: both replaced 5, "
-        "which was there only once"
+        "p2's cas 5 -> 6 (n2) succeeded at 5.000 s, and p3's cas 5 -> 7 (n3) succeeded at 6.000 s: both came right after "
+        "5, which was there only once"
     )
 
 
@@ -140,7 +140,7 @@ def test_two_cas_from_one_value_of_unknown_outcome() -> None:
         at(1, "cas", [None, 6], None, 1, None), at(2, "cas", [None, 7], True, 1, 2), at(3, "read", None, 6, 3, 4)
     )
     assert finding.anomaly == "two CAS from one value"
-    assert "p1's cas null -> 6 (n1) succeeded, for p3 read 6 (n3) at 4.000 s" in finding.sentence
+    assert "p1's cas null -> 6 (n1) succeeded, for p3 read 6 (n3) by 4.000 s" in finding.sentence
 
 
 def test_cas_on_a_stale_value() -> None:
@@ -148,7 +148,9 @@ def test_cas_on_a_stale_value() -> None:
         at(1, "write", 5, None, 1, 2), at(2, "write", 6, None, 3, 4), at(3, "cas", [5, 7], True, 5, 6)
     )
     assert finding.anomaly == "cas on a stale value"
-    assert finding.sentence.startswith("p3 replaced 5 -> 7 by cas (n3) at 5.000 s, but p2's write of 6 (n2)")
+    assert finding.sentence.startswith(
+        "p3 began its cas 5 -> 7 at 5.000 s (n3), and it was carried out, but p2's write of 6 (n2)"
+    )
 
 
 def test_cas_refused_wrongly() -> None:

@@ -12,9 +12,11 @@ import pytest
 
 from faults.cluster import Link, Mode
 from faults.fault import Setting
+from faults.schedule import plan
 from harness.audit import audit
 from harness.history import Event, History, read_history
-from harness.nemesis import MOST_AT_ONCE, Nemesis
+from harness.injecting import MOST_AT_ONCE
+from harness.nemesis import Nemesis
 from harness.spec import Choice, NemesisSpec, Stream
 from tests.support.fake_cluster import FakeCluster
 
@@ -35,7 +37,7 @@ class Run:
         self.history = History(folder / f"history-{len(list(folder.iterdir()))}.jsonl")
         setting = Setting("local", self.cluster.replicas, "some-protocol", chief)
         spec = NemesisSpec(name="trial", streams=list(streams))
-        self.nemesis = Nemesis(spec, setting, self.cluster, self.history, 1, LONG)
+        self.nemesis = Nemesis(spec, setting, self.cluster, self.history, plan(spec.streams, LONG, 1))
 
     def events(self) -> list[Event]:
         return list(read_history(self.history.path))

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.campaign import Overrides, load_campaign
+from harness.checkers.checker import Limits, judge
+from harness.checkers.marks import Marks
+from harness.explore.trial import judged
+from harness.simulation.simulate import simulate
+from harness.spec import RunSpec
+from node.machine import Machine
+from node.machines.kv import KeyValue
+from node.machines.mailbox import Mailbox
 from node.protocol import Message, Outcome, Request
 from node.protocols import PROTOCOLS
 from node.protocols.primary_backup import PrimaryBackup, View
 from tests.support.fake_clients import Clients
 from tests.support.fake_network import FakeNetwork, Weather
+from tests.support.rough import HASTY
+from tests.support.simulations import simulated_spec
 from tests.support.tiny_checker import unexplained
 
 ROUGH = Weather(longest_seconds=0.02, loss=0.02, duplication=0.05, straggling=0.01)
@@ -22,10 +34,11 @@ def network(
     seed: int = 1,
     weather: Weather | None = None,
     protocol: type[PrimaryBackup] = PrimaryBackup,
+    machine: type[Machine] = KeyValue,
     **options: Any,
 ) -> FakeNetwork:
     """A cluster in which n1 is primary and everybody else its backup."""
-    net = FakeNetwork(protocol, replicas, seed, options)
+    net = FakeNetwork(protocol, replicas, seed, options, machine)
     settled(net, "n1")
     net.weather = weather or net.weather
     return net
@@ -82,7 +95,7 @@ def test_an_acknowledged_write_is_on_the_disk_of_every_replica() -> None:
     net = network(5)
     assert net.call("n1", "c", 1, "write", "x", 5).type == "ok"
     for host in net.hosts.values():
-        assert any('"effect"' in text for text in host.durable)
+        assert any('"entry"' in text for text in host.durable)
     assert [held(net, name) for name in net.replicas] == [5] * 5
     assert net.call("n1", "c", 2, "cas", "x", [5, 6]).result is True
     assert net.call("n1", "c", 3, "cas", "x", [5, 7]).result is False
@@ -99,8 +112,23 @@ def test_a_backup_is_sent_the_effect_and_not_the_operation() -> None:
     seen: list[Message] = []
     net.spies.append(lambda source, target, message: seen.append(message))
     net.call("n1", "c", 1, "cas", "x", [None, 3])
-    entries = [entry for message in seen if message["type"] == "effects" for entry in message["effects"]]
+    entries = [entry for message in seen if message["type"] == "update" for entry in message["entries"]]
     assert entries and all(entry == ["c", 1, True, ["x", 3]] for entry in entries)
+
+
+def test_a_backup_may_be_sent_the_operation_instead_and_carries_it_out_itself() -> None:
+    net = network(ship="operations")
+    seen: list[Message] = []
+    net.spies.append(lambda source, target, message: seen.append(message))
+    assert net.call("n1", "c", 1, "cas", "x", [None, 3]).result is True
+    entries = [entry for message in seen if message["type"] == "update" for entry in message["entries"]]
+    assert entries and all(entry == ["c", 1, {"f": "cas", "key": "x", "value": [None, 3]}] for entry in entries)
+    assert [held(net, name) for name in net.replicas] == [3] * 3
+    net.kill(*net.replicas)
+    net.restart(*net.replicas)
+    settled(net, "n1")
+    assert net.call("n1", "c", 1, "cas", "x", [None, 3]).result is True, "the journal gives back its result as well"
+    assert held(net, "n1") == 3 and len(digests(net)) == 1
 
 
 def test_without_acknowledgement_of_all_nobody_is_answered() -> None:
@@ -155,7 +183,7 @@ def test_did_it_happen_no_the_effect_never_left_the_primary() -> None:
 
 def test_happened_twice_no_the_next_primary_remembers_the_result() -> None:
     net = network()
-    net.spies.append(lambda source, target, message: net.cut("n2", "n1") if message["type"] == "effects" else None)
+    net.spies.append(lambda source, target, message: net.cut("n2", "n1") if message["type"] == "update" else None)
     first = net.ask("n1", "c", 1, "cas", "x", [None, 5])
     net.run(0.1)
     net.kill("n1")
@@ -167,6 +195,32 @@ def test_happened_twice_no_the_next_primary_remembers_the_result() -> None:
     applied = net["n2"].applied
     assert net.call("n2", "c", 1, "cas", "x", [None, 5]).result is True
     assert net["n2"].applied == applied
+
+
+def test_an_answer_that_was_lost_with_the_primary_is_given_once_more() -> None:
+    net = network()
+    assert net.call("n1", "c", 1, "cas", "x", [None, 5]).result is True
+    net.call("n1", "d", 1, "write", "x", 6)
+    net.kill("n1")
+    settled(net, "n2")
+    assert net.call("n2", "c", 1, "cas", "x", [None, 5]).result is True
+    assert held(net, "n2") == held(net, "n3") == 6
+
+
+@pytest.mark.parametrize("ship", ["state", "operations"])
+def test_what_only_one_of_the_backups_has_is_kept_or_lost_by_all(ship: str) -> None:
+    for knows, successor_has_it in (("n2", True), ("n3", False)):
+        net = network(ship=ship)
+        net.cut("n1", "n3" if knows == "n2" else "n2")
+        first = net.ask("n1", "c", 1, "cas", "x", [None, 5])
+        net.run(0.1)
+        assert held(net, knows) == 5 and first.outcome is None
+        net.kill("n1")
+        net.heal()
+        settled(net, "n2")
+        assert held(net, "n2") == held(net, "n3") == (5 if successor_has_it else None)
+        assert net.call("n2", "c", 1, "cas", "x", [None, 5]).result is True
+        assert held(net, "n2") == held(net, "n3") == 5
 
 
 def test_a_request_older_than_the_last_one_of_its_client_is_not_executed() -> None:
@@ -221,6 +275,17 @@ def test_a_primary_that_restarts_before_anybody_missed_it_is_replaced() -> None:
     assert net.call("n2", "c", 2, "read", "x").result == 7
 
 
+@pytest.mark.parametrize("victim", ["n1", "n3"])
+def test_whoever_dies_holds_up_everybody_until_the_failure_detector_knows(victim: str) -> None:
+    net = network(suspect_seconds=1.0, heartbeat_seconds=0.1)
+    net.kill(victim)
+    died = net.now
+    successor = "n2" if victim == "n1" else "n1"
+    while net.call(successor, "c", 1, "write", "x", 5).type != "ok":
+        assert net.now < died + 3.0
+    assert 0.9 <= net.now - died <= 1.3
+
+
 def test_after_a_crash_of_all_nobody_rules_until_the_last_one_to_rule_is_back() -> None:
     net = network()
     net.kill("n1")
@@ -248,7 +313,93 @@ def test_one_way_cuts_do_not_stop_the_service() -> None:
     assert net.chiefs() == ["n1"] and "n4" not in net["n1"].view.members
 
 
+# ---- two levels of consistency
+
+
+def mail(net: FakeNetwork, replica: str) -> Any:
+    return net[replica].machine.execute({"f": "list", "key": "ann", "value": None}).result
+
+
+def test_a_lazy_function_is_answered_at_once_and_shipped_later() -> None:
+    net = network(machine=Mailbox)
+    assert net.call("n1", "c", 1, "send", "ann", "m1").type == "ok"
+    net.partition(["n1"], ["n2", "n3"])
+    assert net.call("n1", "d", 1, "mark", "ann", "m1").result is True
+    send = net.ask("n1", "c", 2, "send", "ann", "m2")
+    net.run(0.1)
+    assert send.outcome is None and mail(net, "n2") == [["m1", False]]
+    net.heal()
+    assert net.run_until(lambda: send.outcome is not None, 1.0)
+    assert mail(net, "n2") == mail(net, "n3") == [["m1", True], ["m2", False]], "the mark travelled with the mail"
+    assert net.call("n1", "d", 2, "mark", "ann", "m2").result is True
+    assert net.run_until(lambda: mail(net, "n3")[1] == ["m2", True], 0.5), "and alone if nothing else travels"
+
+
+def test_a_mark_can_be_lost_with_the_primary_and_a_mail_cannot() -> None:
+    net = network(machine=Mailbox)
+    assert net.call("n1", "c", 1, "send", "ann", "m1").type == "ok"
+    assert net.call("n1", "d", 1, "mark", "ann", "m1").result is True
+    net.kill("n1")
+    settled(net, "n2")
+    assert net.call("n2", "c", 2, "list", "ann").result == [["m1", False]]
+    assert not net.witness.broken, net.witness.broken
+
+
+def test_a_mark_of_a_mail_that_can_still_be_lost_is_not_answered() -> None:
+    net = network(machine=Mailbox)
+    net.partition(["n1"], ["n2", "n3"])
+    send = net.ask("n1", "c", 1, "send", "ann", "m1")
+    net.run(0.05)
+    mark = net.ask("n1", "d", 1, "mark", "ann", "m1")
+    net.run(0.1)
+    assert send.outcome is None and mark.outcome is None
+    net.heal()
+    assert net.run_until(lambda: mark.outcome is not None, 1.0)
+    assert mark.outcome is not None and mark.outcome.result is True
+
+
+def test_under_crashes_mail_is_never_lost_and_marks_may_be() -> None:
+    kills = {"choices": [{"fault": "kill", "options": {"target": "primary"}, "for_seconds": 0.6}], "every_seconds": 1.2}
+    forgotten = 0
+    for seed in range(4):
+        spec = simulated_spec(
+            seed=seed,
+            protocol={"name": "primary-backup", "options": {"ship_seconds": 1.0, **HASTY["primary-backup"]}},
+            machine="mailbox",
+            workload={"name": "mailbox", "options": {"send": 1, "mark": 6, "list": 6}},
+            clients={"processes": 6, "rate_per_second": 90, "attempts": 10},
+            nemesis={"name": "kills", "streams": [{**kills, "first_seconds": 0.5}]},
+            duration_seconds=6.0,
+        )
+        simulated = simulate(spec, statuses=False)
+        assert judged(spec, simulated) == ((), ()), f"seed {seed}"
+        forgotten += judge(Marks(), spec, simulated.events, Limits()).statistics["lagging"]
+    assert forgotten > 0, "lists that show as unread what was marked"
+
+
 # ---- where it fails
+
+
+def test_a_hot_standby_answers_reads_and_nothing_else() -> None:
+    net = network(reads="any")
+    assert net.call("n1", "c", 1, "write", "x", 5).type == "ok"
+    assert [net.call(name, "d", 1, "read").result for name in net.replicas] == [5, 5, 5]
+    assert net.call("n2", "e", 1, "write", "x", 6).error == "not the primary"
+    net.partition(["n3"], ["n1", "n2"])
+    net.kill("n3")
+    net.restart("n3")
+    assert net.call("n3", "d", 2, "read").type == "fail", "who is outside answers nobody"
+
+
+def test_reads_of_hot_standbys_see_the_new_value_and_then_the_old_one() -> None:
+    net = network(reads="any")
+    assert net.call("n1", "c", 1, "write", "x", "old").type == "ok"
+    net.cut("n1", "n3")
+    write = net.ask("n1", "c", 2, "write", "x", "new")
+    net.run(0.05)
+    assert net.call("n2", "d", 1, "read").result == "new"
+    assert net.call("n3", "d", 2, "read").result == "old"
+    assert write.outcome is None
 
 
 def split(seed: int, **options: Any) -> tuple[FakeNetwork, Clients]:
@@ -310,10 +461,31 @@ def lost_writes(seed: int, acknowledge: str) -> list[str]:
 
 
 def test_asynchronous_replication_loses_acknowledged_writes_and_synchronous_does_not() -> None:
-    seeds = range(30)
+    seeds = range(10)
     runs_with_losses = sum(bool(lost_writes(seed, "none")) for seed in seeds)
-    assert runs_with_losses >= 24
+    assert runs_with_losses >= 8
     assert not any(lost_writes(seed, "all") for seed in seeds)
+
+
+def test_a_backup_that_is_sent_little_is_not_left_out() -> None:
+    net = network(3, acknowledge="none", ship_seconds=2.0)
+    for number in range(30):
+        net.call("n1", f"c{number}", 1, "write", "x", number)
+        net.run(0.1)
+    assert net["n1"].view.number == 1
+
+
+def test_a_long_backlog_arrives_however_often_it_is_lost() -> None:
+    net = network(2, acknowledge="none", ship_seconds=60.0, suspect_seconds=2.0)
+    for number in range(700):
+        net.ask("n1", f"c{number}", 1, "write", f"k{number}", number)
+    net.run(0.5)
+    net.cut("n1", "n2")
+    net["n1"]._ship(700)
+    net.run(0.3)
+    net.heal()
+    assert net.run_until(lambda: net["n2"].applied == 700, 2.0)
+    assert net["n1"].view.number == 1
 
 
 def test_asynchronous_replication_ships_in_the_background() -> None:
@@ -364,14 +536,18 @@ def check_crashes(seed: int, replicas: int, protocol: type[PrimaryBackup] = Prim
 
 
 def test_under_crashes_it_is_linearizable() -> None:
-    assert sum(check_crashes(seed, 3 + 2 * (seed % 2)) for seed in range(40)) > 1_000
+    assert sum(check_crashes(seed, 3 + 2 * (seed % 2)) for seed in range(10)) > 250
+
+
+def test_under_crashes_it_is_linearizable_also_when_it_ships_operations() -> None:
+    assert sum(check_crashes(seed, 3, ship="operations") for seed in range(4)) > 80
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(20))
+@pytest.mark.parametrize("block", range(8))
 def test_under_crashes_it_is_linearizable_at_length(block: int) -> None:
     for seed in range(1_000 + 50 * block, 1_050 + 50 * block):
-        check_crashes(seed, 2 + seed % 4)
+        check_crashes(seed, 2 + seed % 4, ship=("state", "operations")[seed % 2])
 
 
 class Forgetful(PrimaryBackup):
@@ -402,7 +578,12 @@ class WaitsForNobody(PrimaryBackup):
 
 @pytest.mark.parametrize(
     ("protocol", "limit"),
-    [(Forgetful, 20), (ReadsTooEarly, 100), (TrustsItsDisk, 20), (WaitsForNobody, 20)],
+    [
+        (Forgetful, 20),
+        pytest.param(ReadsTooEarly, 100, marks=pytest.mark.slow),
+        (TrustsItsDisk, 20),
+        (WaitsForNobody, 20),
+    ],
 )
 def test_the_crashes_find_this_bug(protocol: type[PrimaryBackup], limit: int) -> None:
     for seed in range(limit):
@@ -414,7 +595,7 @@ def test_the_crashes_find_this_bug(protocol: type[PrimaryBackup], limit: int) ->
     pytest.fail(f"{protocol.__name__} went unnoticed in {limit} runs")
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))
 def test_after_any_mishap_it_answers_again_within_bounded_time(seed: int) -> None:
     print(f"seed {seed}")
     net = network(5, seed, ROUGH)
@@ -473,3 +654,32 @@ def test_views_are_ordered_by_number_and_then_by_primary() -> None:
     assert View(2, "n1", 2, ()).rank > View(1, "n9", 1, ()).rank
     assert View(2, "n10", 2, ()).rank > View(2, "n9", 2, ()).rank
     assert View(0, "", 0, ()).rank < View(0, "n1", 0, ()).rank
+
+
+# ---- the campaign
+
+
+CELLS = load_campaign(
+    Path(__file__).parents[1] / "campaigns" / "primary-backup.yaml",
+    Overrides(cluster="simulated", duration_seconds=12.0),
+)
+
+TOLD = {
+    "no-idempotence": "counter too high",
+    "acknowledge=none), register, kill": "lost write",
+    "acknowledge=none), mailbox, kill": "lost mail",
+    "reads=any": "stale read",
+    "partition": "resurrected value",
+}
+"""By a part of the cell's name: what some finding of it is called."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", CELLS, ids=lambda spec: spec.cell)
+def test_the_campaign_shows_what_it_says(spec: RunSpec) -> None:
+    findings, undecided = judged(spec, simulate(spec, statuses=False))
+    assert not undecided
+    assert bool(findings) == (spec.expect == "violation")
+    anomalies = {finding.kind.anomaly for finding in findings}
+    for part, anomaly in TOLD.items():
+        assert part not in spec.cell or anomaly in anomalies

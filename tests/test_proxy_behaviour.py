@@ -145,6 +145,7 @@ class TestTheTableOfToxics:
         upstream.wait_executed(3)  # the first, the one that waited, and the ghost of the one that gave up
         assert client.ask() == "ok"
 
+    @pytest.mark.slow
     def test_a_late_request_is_executed_although_the_client_gave_up(
         self, ground: Ground, upstream: CountingUpstream
     ) -> None:

@@ -154,6 +154,7 @@ class TestDialling:
         finally:
             ground.close()
 
+    @pytest.mark.slow
     def test_what_came_before_the_dial_was_done_passes_through_the_toxics(self, api: Api, busy: socket.socket) -> None:
         ground = Ground(api, f"streams{next(numbers)}", address_of(busy))
         try:
@@ -262,6 +263,7 @@ class TestBackPressure:
 
 
 class TestIntegrity:
+    @pytest.mark.slow
     def test_large_transfers_survive_a_churn_of_toxics_byte_for_byte(
         self, ground: Ground, listener: socket.socket
     ) -> None:
@@ -315,6 +317,7 @@ class TestIntegrity:
             ground.remove(toxic["name"])
         return rounds
 
+    @pytest.mark.slow
     def test_the_server_survives_a_churn_of_everything_while_clients_talk(self, api: Api) -> None:
         seed = random.SystemRandom().randrange(2**32)
         print(f"seed {seed}")
@@ -375,6 +378,7 @@ class TestChance:
                 ground.close()
                 upstream.close()
 
+    @pytest.mark.slow
     def test_coins_follow_from_the_seed(self) -> None:
         first = self.outcomes(7)
         assert set(first) == {"ok", "reset"}

@@ -154,9 +154,9 @@ def test_more_operations_than_a_page_holds_leaves_a_stretch_around_the_finding(v
 
 
 def test_the_size_stays_within_reason(tmp_path: Path) -> None:
-    folder = SampleRun(pause_ms=2, faults=some_faults()).write(tmp_path)
-    assert len(read_operations(read_run(folder).events)) > 5_000
-    assert write_report(folder).stat().st_size < 1_500_000
+    folder = SampleRun(pause_ms=8, faults=some_faults()).write(tmp_path)
+    assert len(read_operations(read_run(folder).events)) > 2_000
+    assert write_report(folder).stat().st_size < 600_000
 
 
 @pytest.mark.parametrize("missing", FILES)
@@ -170,7 +170,7 @@ def test_a_report_is_written_whatever_is_missing(violation: Path, tmp_path: Path
 def test_a_report_is_written_whatever_is_cut_short(violation: Path, tmp_path: Path, torn: str) -> None:
     folder = Path(shutil.copytree(violation, tmp_path / "run"))
     whole = (folder / torn).read_bytes()
-    for share in (0.0, 0.31, 0.77, 0.999):
+    for share in (0.0, 0.31, 0.999):
         (folder / torn).write_bytes(whole[: int(len(whole) * share)])
         assert "Rashomon" in read_page(folder).text
 
@@ -418,7 +418,7 @@ statuses = records(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(results=results, history=st.lists(events, max_size=10), sampled=st.lists(statuses | junk, max_size=4))
 def test_nonsense_never_keeps_a_report_from_being_written(
     tmp_path: Path, results: Any, history: list[Any], sampled: list[Any]

@@ -20,9 +20,8 @@ from harness.results import SECONDS
 from harness.run import Silent, new_folder, run
 from harness.spec import RunSpec
 from harness.work import Work
-from tests.support import made_up_checkers
+from tests.support import made_up_checkers, specs
 from tests.support.fake_service import ServedCluster
-from tests.support.specs import spec_of
 
 CONTENT = {"checkers": ["tests.support.made_up_checkers:Content"]}
 KILLS = {
@@ -35,6 +34,11 @@ KILLS = {
         }
     ],
 }
+
+
+def spec_of(**changes: Any) -> RunSpec:
+    """As the others' tests have it, but shorter: there are many runs here, and they take real time."""
+    return specs.spec_of(**{"duration_seconds": 0.15, **changes})
 
 
 def lasting_kill() -> dict[str, Any]:
@@ -86,7 +90,7 @@ def saved(folder: Path) -> dict[str, Any]:
 
 def test_a_run_from_set_up_to_results(tmp_path: Path) -> None:
     cluster, watcher = ServedCluster(3), Watcher()
-    spec = spec_of(checks=CONTENT)
+    spec = spec_of(checks=CONTENT, duration_seconds=0.3)
     results = execute(tmp_path / "run", spec, cluster, watcher)
     assert results == saved(tmp_path / "run")
     assert watcher.phases == [

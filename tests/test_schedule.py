@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faults.schedule import LEAST_SECONDS, SPREAD, Planned, most_at_once, plan, subseed
@@ -38,6 +38,7 @@ STREAMS = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(STREAMS, st.floats(0.5, 60), st.integers(0, 2**32))
 def test_every_plan_is_in_order_numbered_and_within_the_run(streams: list[Stream], length: float, seed: int) -> None:
     planned = plan(streams, length, seed)
@@ -49,6 +50,7 @@ def test_every_plan_is_in_order_numbered_and_within_the_run(streams: list[Stream
     assert len({one.seed for one in planned}) == len(planned)
 
 
+@settings(max_examples=40, deadline=None)
 @given(STREAMS, st.lists(st.sampled_from(["reset", "slow"]), min_size=1, max_size=2), st.integers(0, 99), st.data())
 def test_a_stream_more_changes_nothing_about_the_others(
     streams: list[Stream], faults: list[str], seed: int, data: st.DataObject

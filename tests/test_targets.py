@@ -84,6 +84,14 @@ def test_a_replica_that_does_not_answer_is_no_follower() -> None:
     assert {pick("follower", cluster, seed) for seed in range(20)} == {("n3",)}
 
 
+def test_without_a_follower_that_answers_whoever_is_in_charge_is_spared() -> None:
+    cluster = FakeCluster(3, leader="n1")
+    cluster.states.update(n2="down", n3="down")
+    hits = [choose("follower", cluster, random.Random(seed)) for seed in range(20)]
+    assert {hit.replicas for hit in hits} == {("n2",), ("n3",)}
+    assert {hit.note for hit in hits} == {"no follower answers, so any replica that doesn't say it is in charge"}
+
+
 def test_terms_are_compared_as_numbers() -> None:
     assert term_order("10.n1") > term_order("9.n5")
     assert term_order("(3, n2)") > term_order("(3, n1)")

@@ -8,6 +8,7 @@ from typing import Any
 from harness.audit import audit
 from harness.checkers import CHECKERS
 from harness.checkers.checker import Limits, judge
+from harness.checkers.linearizable import Linearizable
 from harness.checkers.result import CheckResult
 from harness.checking import AUTO, check
 from harness.errors import BadInput
@@ -19,7 +20,12 @@ from node.registry import UnknownName
 
 
 def check_again(
-    history: Path, limits: Limits, model: str = AUTO, format: str = AUTO, initial: Any = None
+    history: Path,
+    limits: Limits,
+    model: str = AUTO,
+    format: str = AUTO,
+    initial: Any = None,
+    witness: bool = False,
 ) -> list[CheckResult]:
     """Judge a history: that of a run by the checkers of the run, unless a model is named; any other for linearizability.
 
@@ -27,11 +33,11 @@ def check_again(
     """
     of_a_run = history.name == "history.jsonl" and (history.parent / "run.yaml").is_file()
     if of_a_run and model == AUTO and format == AUTO and initial is None:
-        return _check_run(history, limits)
-    return [check(history, model, format=format, initial=initial, limits=limits)]
+        return _check_run(history, limits, witness)
+    return [check(history, model, format=format, initial=initial, limits=limits, witness=witness)]
 
 
-def _check_run(history: Path, limits: Limits) -> list[CheckResult]:
+def _check_run(history: Path, limits: Limits, witness: bool) -> list[CheckResult]:
     try:
         events = list(read_history(history))
     except BadHistory as error:
@@ -41,9 +47,10 @@ def _check_run(history: Path, limits: Limits) -> list[CheckResult]:
         raise BadInput(f"{history}: not a history that can be judged: {broken[0]}")
     spec = replay_spec(history.parent)
     try:
-        checkers = [CHECKERS[name]() for name in _checkers(spec)]
+        kinds = [CHECKERS[name] for name in _checkers(spec)]
     except UnknownName as error:
         raise BadInput(f"{history.parent / 'run.yaml'}: {error}") from error
+    checkers = [kind(witness=True) if witness and kind is Linearizable else kind() for kind in kinds]
     return [judge(checker, spec, events, limits) for checker in checkers]
 
 

@@ -3,6 +3,14 @@
 A checker is a pure function of the run's spec and its history. It keeps its limits of time and memory itself, checks them
 as it goes, and says `unknown` when one is reached: with the key, the reason and what to change. It may be wrong never.
 `judge` is how checkers are run: a crash of a checker is `unknown`, never `valid`.
+
+Whoever wants to know how far a long check is, or to end it early, hands in a function::
+
+    def progress(status: Status) -> bool:
+        print(status.keys_done, "of", status.keys, "keys")
+        return not enough       # False calls the check off: what was decided so far stands
+
+    check(history, "register", limits=Limits(progress=progress))
 """
 
 from __future__ import annotations
@@ -12,20 +20,42 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.checkers.result import CheckResult
 from harness.history import Event
-from harness.spec import RunSpec
+
+if TYPE_CHECKING:  # the processes that help a check start quicker without it
+    from harness.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a check is."""
+
+    phase: Literal["reading", "judging", "explaining", "ordering"]
+    keys: int = 0
+    keys_done: int = 0
+    operations: int = 0
+    """All, or those that were read so far."""
+    operations_done: int = 0
+    """Those of the keys that are done."""
+    configurations: int = 0
+    """What searches have looked at."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long and how large a check may grow, and who may stop it."""
+    """How long and how large a check may grow, over how many processes, who watches it, and who may stop it."""
 
     time_seconds: float = 60.0
     memory_mb: int = 1024
+    """How much the memory of all processes together may grow, the history apart."""
     cancelled: Callable[[], bool] = field(default=lambda: False)
+    jobs: int | None = None
+    """Keys judged at once, each in a process of its own; None: as many as there are processors, where that pays."""
+    progress: Callable[[Status], object] | None = None
+    """Called ten times a second at most, by the thread that checks; if it returns False, the check is called off."""
 
 
 class Checker(ABC):

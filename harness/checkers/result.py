@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from harness.spec import Verdict
+if TYPE_CHECKING:
+    from harness.checkers.operations import Operation
+    from harness.spec import Verdict
 
 _RANK: dict[Verdict, int] = {"valid": 0, "unknown": 1, "violation": 2}
 
@@ -32,6 +34,9 @@ class Finding:
     `index` is that of the invocation in the history."""
     prefix_end: int | None = None
     """The time (nanoseconds) at which the shortest prefix of the history that already fails ends."""
+    minimal: bool = True
+    """Whether it was verified that these operations prove it and that none of them can be left out. If not, a limit was
+    reached on the way: they are what is known so far, and surely not more than a hint."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,13 @@ class CheckResult:
     findings: list[Finding] = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)
     """Figures as JSON values."""
+    witness: dict[str, list[Operation]] | None = None
+    """If it was asked for and the verdict is `valid`: for each key an order of its operations that explains them all."""
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As plain JSON values; with `witness` only if there is one."""
+        told = asdict(replace(self, witness=None))
+        del told["witness"]
+        if self.witness is not None:
+            told["witness"] = {key: [one.as_json() for one in order] for key, order in self.witness.items()}
+        return told

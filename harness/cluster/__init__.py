@@ -17,12 +17,24 @@ down in `harness.cluster.leftovers` when it is started, and is cleaned by the ne
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from faults.cluster import Link, Network, Ping, ReplicaState
+from faults.cluster import (
+    ClockReading,
+    ClusterError,
+    Disk,
+    DiskProbe,
+    Link,
+    Network,
+    Ping,
+    ReplicaState,
+    Sounding,
+    Weather,
+    Wiped,
+)
 
 
 class Cluster(ABC):
@@ -52,12 +64,14 @@ class Cluster(ABC):
         run: str,
         seed: int,
         timeout_seconds: float = 20.0,
+        flaws: Sequence[str] = (),
     ) -> None:
         """Clear every link, restart what is down, wipe every replica's data, and start protocol and machine on all.
 
         `run` names the run: replicas refuse operations and messages of any other, so that nothing left over in a proxy
-        from an earlier run can touch this one. Returns when every replica answers and, for a protocol with a chief,
-        one replica says that it is in charge; raises `ClusterError` if that takes too long.
+        from an earlier run can touch this one. `flaws` names mistakes of `node.flaws` that every replica shall make.
+        Returns when every replica answers and, for a protocol with a chief, one replica says that it is in charge;
+        raises `ClusterError` if that takes too long.
         """
 
     @abstractmethod
@@ -99,6 +113,33 @@ class Cluster(ABC):
 
     @abstractmethod
     def set_clock(self, replica: str, offset_seconds: float, rate: float) -> None: ...
+
+    @abstractmethod
+    def clock(self, replica: str) -> ClockReading | None: ...
+
+    @abstractmethod
+    def wipe(self, replica: str) -> Wiped: ...
+
+    # What a cluster of real replicas can't do
+
+    @property
+    def usual_weather(self) -> Weather:
+        raise self._cannot("change the weather of its links")
+
+    def set_weather(self, changes: Mapping[Link, Weather]) -> None:
+        raise self._cannot("change the weather of its links")
+
+    def sound(self, link: Link, messages: int) -> Sounding:
+        raise self._cannot("change the weather of its links")
+
+    def set_disk(self, replica: str, disk: Disk) -> None:
+        raise self._cannot("spoil its replicas' disks")
+
+    def probe_disk(self, replica: str) -> DiskProbe:
+        raise self._cannot("spoil its replicas' disks")
+
+    def _cannot(self, deed: str) -> ClusterError:
+        return ClusterError(f"a {self.kind} cluster cannot {deed}: use a simulated one")
 
 
 def create(kind: str, replicas: int) -> Cluster:

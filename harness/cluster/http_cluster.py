@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from faults.cluster import CLIENT, ClusterError, Link, NetworkError, Ping, all_links
+from faults.cluster import CLIENT, ClockReading, ClusterError, Link, NetworkError, Ping, Wiped, all_links
 from faults.toxiproxy import ToxiproxyNetwork
 from harness.cluster import Cluster
 from harness.cluster.replica_api import ReplicaApi, ping_from_here
@@ -36,6 +36,8 @@ class HttpCluster(Cluster):
         self._apis: dict[str, ReplicaApi] = {}
         self._network: ToxiproxyNetwork | None = None
         self._run: str | None = None
+        self._provision: dict[str, Any] = {}
+        """What every replica was provisioned with, but for its peers."""
         self._down_on_purpose: set[str] = set()
         self._reported_dead: set[str] = set()
         self._skewed: set[str] = set()
@@ -87,26 +89,23 @@ class HttpCluster(Cluster):
         run: str,
         seed: int,
         timeout_seconds: float = 20.0,
+        flaws: Sequence[str] = (),
     ) -> None:
         deadline = time.monotonic() + timeout_seconds
         self.chief = _chief_of(protocol)
         self._run = None  # whatever a replica comes back with is wiped in a moment
         self._make_whole()
         self._run = run
-        body = {
+        self._provision = {
             "run": run,
             "protocol": protocol,
             "options": dict(options),
+            "flaws": list(flaws),
             "machine": machine,
             "seed": seed,
             "replicas": list(self.replicas),
         }
-
-        def configure(replica: str) -> None:
-            peers = {peer: self.peer_url(Link(replica, peer)) for peer in self.replicas if peer != replica}
-            self._apis[replica].provision({**body, "peers": peers}, max(1.0, deadline - time.monotonic()))
-
-        in_parallel(configure, self.replicas)
+        in_parallel(lambda replica: self._configure(replica, deadline - time.monotonic()), self.replicas)
         self._wait_until_healthy(deadline, timeout_seconds)
 
     def status(self, replica: str) -> dict[str, Any] | None:
@@ -142,6 +141,30 @@ class HttpCluster(Cluster):
         if (offset_seconds, rate) == (0, 1):
             self._skewed.discard(replica)
 
+    def clock(self, replica: str) -> ClockReading | None:
+        asked = time.monotonic()
+        status = self.status(replica) or {}
+        answered = time.monotonic()
+        shown = status.get("host", {}).get("clock_seconds")
+        return None if shown is None else ClockReading((asked + answered) / 2, float(shown), answered - asked)
+
+    def wipe(self, replica: str) -> Wiped:
+        """The replica itself erases what it has, as it does for a new run, and is killed at once.
+
+        One that is down has to be brought up for that: for some milliseconds it is there with what it knows.
+        """
+        with self._locks[replica]:
+            if self.state(replica) != "up":
+                self.kill(replica)
+                self.restart(replica)
+            before = self._journal_bytes(replica)
+            self._configure(replica, READY_SECONDS)
+            after = self._journal_bytes(replica)
+            self.kill(replica)
+        if after is None:
+            raise ClusterError(f"{replica} did not tell what its journal holds after it was wiped: see its log")
+        return Wiped(before, after)
+
     def deaths(self) -> list[str]:
         sentences = []
         for replica in self.replicas:
@@ -153,6 +176,15 @@ class HttpCluster(Cluster):
                 self._reported_dead.add(replica)
                 sentences.append(sentence)
         return sentences
+
+    def _configure(self, replica: str, timeout_seconds: float) -> None:
+        """Erase all that the replica has, and start on it what was provisioned."""
+        peers = {peer: self.peer_url(Link(replica, peer)) for peer in self.replicas if peer != replica}
+        self._apis[replica].provision({**self._provision, "peers": peers}, max(1.0, timeout_seconds))
+
+    def _journal_bytes(self, replica: str) -> int | None:
+        size = (self.status(replica) or {}).get("host", {}).get("journal_bytes")
+        return size if isinstance(size, int) else None
 
     # For kinds
 

@@ -28,6 +28,13 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_FLAT_MAP = re.compile(
+    r"""[\s,]* (?: \#[A-Za-z:][^\s,;"()\[\]{}]* )?
+    \{ ( [^{}()"\\;\#^]* (?: "[^"\\]*" [^{}()"\\;\#^]* )* ) \}""",
+    re.VERBOSE,
+)
+"""Nearly every event of nearly every history: a map of atoms, plain strings and vectors of such."""
+_WORD = re.compile(r"""[^\s,\[\]"]+ | [\[\]] | "[^"]*" """, re.VERBOSE)
 _BLANK = re.compile(r"(?:[\s,]|;[^\n]*(?:\n|\Z))*")
 _INTEGER = re.compile(r"[+-]?\d+N?")
 _FLOAT = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?M?")
@@ -42,6 +49,7 @@ _ENTERED = {"entered [": "[", "entered (": "("}
 _CHUNK = 1 << 18
 _REMEMBERED = 10_000
 _LONG_NUMBER = 1000
+_DEEPEST_FLAT = 20
 
 _Frame = tuple[str, list[Any]]
 """An opened bracket, or a prefix that waits for one value (`tag`, `discard`), and the values so far."""
@@ -77,10 +85,21 @@ class _Reader:
         self._over = False
         self._stack: list[_Frame] = []
         self._atoms: dict[str, Any] = {}
+        self._names_of: dict[tuple[str, ...], list[str] | None] = {}
 
     def items(self) -> Iterator[tuple[int, Any]]:
         atoms, stack = self._atoms, self._stack
-        while (match := self._next()) is not None:
+        while True:
+            if not stack or (len(stack) == 1 and stack[0][0] in _ENTERED):
+                flat = _FLAT_MAP.match(self._text, self._at)
+                event = None if flat is None else self._flat(flat[1])
+                if flat is not None and event is not None:
+                    self._at = flat.end()
+                    yield self._where(), event
+                    continue
+            match = self._next()
+            if match is None:
+                break
             kind = match.lastgroup
             text = match[match.lastgroup or 0]
             if kind == "atom":
@@ -101,6 +120,77 @@ class _Reader:
                 yield self._where(), value
         if stack:
             raise self._bad("the file ends in the middle of a value")
+
+    def _flat(self, inside: str) -> dict[str, Any] | None:
+        """What is between the braces of a flat map; None if something about it needs a closer look."""
+        if '"' in inside or inside.count("[") > 1 or len(inside) >= _LONG_NUMBER:
+            words = self._nested(_WORD.findall(inside))
+            if words is None or len(words) % 2:
+                return None
+            names, values = self._texts(words[::2]), words[1::2]
+            return None if names is None else dict(zip(names, values, strict=True))
+        return self._plain(inside)
+
+    def _plain(self, inside: str) -> dict[str, Any] | None:
+        """The same without strings, and with one vector at most: half of the time goes into these few lines."""
+        vector: list[Any] | None = None
+        place = 0
+        if "[" in inside or "]" in inside:
+            words = inside.replace("[", " [ ").replace("]", " ] ").replace(",", " ").split()
+            if words.count("[") != 1 or words.count("]") != 1:
+                return None
+            place, end = words.index("["), words.index("]")
+            if place > end:
+                return None
+            vector = [self._word(word) for word in words[place + 1 : end]]
+            words[place : end + 1] = ["nil"]
+        else:
+            words = inside.replace(",", " ").split()
+        told = tuple(words[::2])  # the same ones in event after event
+        names = self._names_of[told] if told in self._names_of else self._names(told)
+        if names is None or len(words) % 2 or (vector is not None and place % 2 == 0):
+            return None
+        atoms = self._atoms
+        values = [
+            int(word) if word.isdecimal() else atoms[word] if word in atoms else self._atom(word)
+            for word in words[1::2]
+        ]
+        if vector is not None:
+            values[place // 2] = vector
+        return dict(zip(names, values, strict=True))
+
+    def _names(self, words: tuple[str, ...]) -> list[str] | None:
+        names = self._texts([self._word(word) for word in words])
+        if len(self._names_of) < _REMEMBERED:
+            self._names_of[words] = names
+        return names
+
+    def _texts(self, names: list[Any]) -> list[str] | None:
+        return names if all(type(name) is str for name in names) else None
+
+    def _nested(self, words: list[str]) -> list[Any] | None:
+        """The values, those between brackets as arrays; None if the brackets don't fit."""
+        values: list[Any] = []
+        around: list[list[Any]] = []
+        for word in words:
+            if word == "[":
+                around.append(values)
+                values = []
+            elif word == "]":
+                if not around:
+                    return None
+                around[-1].append(values)
+                values = around.pop()
+            else:
+                values.append(word[1:-1] if word[0] == '"' else self._word(word))
+            if len(around) > _DEEPEST_FLAT:
+                return None
+        return None if around else values
+
+    def _word(self, text: str) -> Any:
+        if text.isdecimal() and len(text) < _LONG_NUMBER:
+            return int(text)
+        return self._atoms[text] if text in self._atoms else self._atom(text)
 
     def _opened(self, bracket: str) -> None:
         if len(self._stack) >= DEEPEST:

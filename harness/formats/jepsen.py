@@ -110,12 +110,15 @@ def read_log(path: Path) -> Iterator[tuple[int, Event]]:
     """The events of a log; lines about anything else than operations are passed over."""
     results = Results()
     values: dict[str, Any] = {}
+    operations = others = 0
     for number, line in numbered_lines(path):
         match = LOG_LINE.match(line.rstrip("\r\n"))
         if match is None:
             if _SUSPECT.match(line):
                 raise BadLine(number, "not process, type, f and value between tabs")
+            others += bool(line.strip())
             continue
+        operations += 1
         process, kind, f, rest = match.groups()
         if process == f":{NEMESIS}":
             yield number, {"process": NEMESIS, "type": kind, "f": f, "value": rest}
@@ -135,6 +138,8 @@ def read_log(path: Path) -> Iterator[tuple[int, Event]]:
         elif kind == "fail" and f == "cas":
             event["refused"] = True
         yield number, results.settle(event)
+    if others and not operations:
+        raise BadLine(1, "neither this line nor any other is an operation as Jepsen logs it")
 
 
 def _process(text: str) -> int | str:

@@ -12,7 +12,7 @@ from harness.models.values import canonical, show
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Event]]:
-    """The events of a file. A torn last line (its writer was killed) is left out."""
+    """The events of a file. A torn last line behind others (its writer was killed) is left out."""
     asked: dict[Any, Any] = {}
     place = 0
     for number, line in numbered_lines(path):
@@ -21,7 +21,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Event]]:
         try:
             event = parse_json(line)
         except ValueError as error:
-            if not line.endswith("\n"):
+            if place and not line.endswith("\n"):
                 return
             raise BadLine(number, f"not JSON ({error}): mend or remove the line") from error
         if not isinstance(event, dict):

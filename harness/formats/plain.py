@@ -99,6 +99,6 @@ def _json(value: Any, number: int) -> Any:
 
 
 def _time(time: Any, name: str, number: int) -> int:
-    if not isinstance(time, int | float) or isinstance(time, bool) or not math.isfinite(time):
+    if not isinstance(time, int | float) or isinstance(time, bool) or not math.isfinite(time * _NANOSECONDS):
         raise BadLine(number, f"its {name} is {time!r}, not a number of seconds such as time.monotonic() gives")
     return round(time * _NANOSECONDS)

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from harness.checkers.linearizable.budget import collector_paused
 from harness.checkers.operations import Operation, Record, from_intervals, operations
 from harness.errors import BadInput
 from harness.formats.jepsen import (
@@ -23,7 +24,7 @@ from harness.formats.jepsen import (
     read_porcupine,
 )
 from harness.formats.jsonl import read_jsonl
-from harness.formats.lines import BadLine, open_text
+from harness.formats.lines import LATEST_NS, BadLine, in_seconds, open_text
 from harness.formats.table import read_csv
 from harness.history import BadHistory, Event
 from harness.models.values import show
@@ -45,7 +46,13 @@ _OWN_TIMES = ("jsonl", "csv")
 the lines of two processes may be the other way round: there the order of the lines counts."""
 _SUFFIXES = {".jsonl": "jsonl", ".edn": "edn", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 _HEAD = 65536
+_ITEMS_PER_LOOK = 4096
 _SECOND = 1_000_000_000
+_NO_TIME = object()
+
+
+def _ignore(number: int) -> None:
+    """Nobody wants to know how much was read."""
 
 
 class Source:
@@ -57,15 +64,20 @@ class Source:
         self.line = 0
         """The line (from 1) in which what was read last ends."""
         self._clock = Clock(strict=format in _OWN_TIMES)
+        self._look: Callable[[int], None] = _ignore
 
     @property
     def initial(self) -> Any:
         """What a key or a register of this format holds before anything is written."""
         return "" if self.format == "porcupine" else None
 
-    def record(self) -> Record:
-        """The operations of the file. Raises `BadInput`, with file and line, if it is no history that can be judged."""
-        with self._told():
+    def record(self, look: Callable[[int], None] = _ignore) -> Record:
+        """The operations of the file. Raises `BadInput`, with file and line, if it is no history that can be judged.
+
+        `look` is called now and then with the number of events, or of rows, that were read so far.
+        """
+        self._look = look
+        with self._told(), collector_paused():
             items = self._items()
             first = next(items, None)
             if isinstance(first, Operation):
@@ -109,9 +121,11 @@ class Source:
         return str(self.path)
 
     def _items(self) -> Iterator[Any]:
-        for line, item in _READERS[self.format](self.path):
+        for number, (line, item) in enumerate(_READERS[self.format](self.path)):
             self.line = line
             yield item
+            if number % _ITEMS_PER_LOOK == 0:
+                self._look(number)
 
     def _stamped(self, first: Event | None, rest: Iterator[Event]) -> Iterator[Event]:
         if first is None:
@@ -137,27 +151,29 @@ class Clock:
     def stamp(self, event: Event, position: int) -> Event:
         """Where a history has no times, every event takes a second."""
         process = event.get("process")
-        if not isinstance(process, int | str) or isinstance(process, bool):
+        if type(process) is not int and type(process) is not str:
             raise BadHistory(f"process {show(process)} is neither a number nor a name")
         event["index"] = position
+        time = event.get("time", _NO_TIME)
         if position == 0:
-            self._timed = "time" in event
-        if self._timed != ("time" in event):
+            self._timed = time is not _NO_TIME
+        if self._timed is (time is _NO_TIME):
             raise BadHistory(f"event {position} has {'no' if self._timed else 'a'} time, unlike those before it")
-        event["time"] = self._time(event["time"], position) if self._timed else position * _SECOND
-        for name in ("f", "key"):
-            text = event.get(name)
-            if type(text) is str:  # a million events, but few different functions and keys
-                event[name] = sys.intern(text)
-        return event
-
-    def _time(self, time: Any, position: int) -> int:
-        if not isinstance(time, int) or isinstance(time, bool) or time < 0:
+        if time is _NO_TIME:
+            event["time"] = position * _SECOND
+        elif type(time) is not int or time < 0:
             raise BadHistory(f"event {position}: time {show(time)} is not a whole number of nanoseconds, 0 or more")
-        if self._strict:
-            return time
-        self._now = max(self._now, time)
-        return self._now
+        elif time > LATEST_NS:
+            raise BadHistory(f"event {position}: the time {in_seconds(time)} is too late to be one")
+        elif not self._strict:
+            event["time"] = self._now = max(self._now, time)
+        # A million events, but few different functions and keys.
+        f, key = event.get("f"), event.get("key")
+        if type(f) is str:
+            event["f"] = sys.intern(f)
+        if type(key) is str:
+            event["key"] = sys.intern(key)
+        return event
 
 
 def record_of(given: list[Operation], line_of: Callable[[int], int]) -> Record:
@@ -170,8 +186,9 @@ def record_of(given: list[Operation], line_of: Callable[[int], int]) -> Record:
         if before is not None and before.return_ns is not None and before.return_ns > operation.call_ns:
             raise BadLine(
                 line_of(numbers[id(operation)]),
-                f"process {operation.process} calls {operation.f} at {operation.call_ns} ns, while its {before.f} was open "
-                f"(from {before.call_ns} to {before.return_ns} ns): a process has one operation open at a time",
+                f"process {operation.process} calls {operation.f} at {in_seconds(operation.call_ns)}, while its {before.f} was "
+                f"open (from {in_seconds(before.call_ns)} to {in_seconds(before.return_ns)}): a process has one operation open "
+                "at a time",
             )
         last[operation.process] = operation
     ordered = from_intervals(ordered)

@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.checkers.operations import Operation
 from harness.formats.jepsen import Results
-from harness.formats.lines import BadLine, numbered_lines, parse_json
+from harness.formats.lines import LATEST_NS, BadLine, in_seconds, numbered_lines, parse_json
 from harness.history import NEMESIS, Event
 
 _UNITS = {"": 10**9, "_seconds": 10**9, "_s": 10**9, "_ms": 10**6, "_us": 10**3, "_ns": 1}
@@ -148,9 +148,11 @@ def interval(
     if not isinstance(f, str) or not f:
         raise BadLine(line, f"f {f!r} is not the name of a function")
     if call < 0:
-        raise BadLine(line, f"the time of the call, {call} ns, is negative")
+        raise BadLine(line, f"the time of the call, {in_seconds(call)}, is negative")
     if returned is not None and returned < call:
-        raise BadLine(line, f"the operation returns at {returned} ns, before its call at {call} ns")
+        raise BadLine(line, f"the operation returns at {in_seconds(returned)}, before its call at {in_seconds(call)}")
+    if max(call, returned or 0) > LATEST_NS:
+        raise BadLine(line, f"the time {in_seconds(max(call, returned or 0))} is too late to be one")
     if type != "ok":
         result = None
     return Operation(

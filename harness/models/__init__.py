@@ -19,6 +19,8 @@ MODELS = Registry(
         "stack": "harness.models.queue:Stack",
         "lock": "harness.models.lock:Lock",
         "log": "harness.models.log:Log",
+        "auction": "harness.models.auction:Auction",
+        "mailbox": "harness.models.mailbox:Mailbox",
     },
 )
 """By name. A model of your own is named as `package.module:Class`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.checkers.linearizable.budget import Stopped
+from harness.checkers.linearizable.budget import Budget, out_of_memory
 from harness.checkers.operations import Operation
 from harness.errors import BadInput
 from harness.models import MODELS
@@ -24,15 +24,14 @@ class ModelError(BadInput):
 
 
 def make_model(name: str, initial: Any = None) -> Model:
-    """The model of that name, or that `package.module:Class`, found also in the working folder.
+    """The model of that name, or that `package.module:Class`, found also in the working folder, or that `file.py:Class`.
 
     `initial` is the value held at first, for the models that take one; None: what they hold of themselves.
     Raises `BadInput` if there is no such model, or it takes no initial value.
     """
     if name not in MODELS and ":" not in name:
-        raise BadInput(f"{unknown('model', name, MODELS)}; your own is named as package.module:Class")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        raise BadInput(f"{unknown('model', name, MODELS)}; your own is named as package.module:Class or file.py:Class")
+    name = _in_a_module(name)
     kind: Any
     try:
         kind = MODELS[name]
@@ -50,22 +49,49 @@ def make_model(name: str, initial: Any = None) -> Model:
         raise BadInput(f"the model {name} {what} ({_told(error)})") from error
 
 
-def guarded(model: Model, seconds: float) -> Model:
-    """The model itself if it is one of ours, else with a guard around it that works for so many seconds."""
-    return model if type(model).__module__.startswith(f"{__package__}.") else Guarded(model, seconds)
+def _in_a_module(name: str) -> str:
+    """`folder/file.py:Class` as `file:Class`, which can be imported from now on, also by other processes."""
+    place, _, kind = name.rpartition(":")
+    if not place.endswith(".py"):
+        _search_in(Path.cwd())
+        return name
+    file = Path(place).resolve()
+    if not file.is_file():
+        raise BadInput(f"{place}: there is no such file: name your model as file.py:Class or package.module:Class")
+    _search_in(file.parent)
+    found = importlib.util.find_spec(file.stem) if file.stem.isidentifier() else None
+    if found is None or found.origin is None or Path(found.origin).resolve() != file:
+        raise BadInput(f"{place}: another module has the name {file.stem!r}, or it can't be one: rename the file")
+    return f"{file.stem}:{kind}"
+
+
+def _search_in(folder: Path) -> None:
+    """Behind everything else: a file called `queue.py` must not take the place of Python's own."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def guarded(model: Model) -> Model:
+    """The model itself if it is one of ours, else with a guard around it."""
+    ours = type(model).__module__.startswith(f"{__package__}.")
+    return model if ours or isinstance(model, Guarded) else Guarded(model)
+
+
+def watched(model: Model, budget: Budget) -> Model:
+    """The model; one with a guard looks at this budget after each step from now on, however rarely its user does."""
+    return Guarded(model.model, budget) if isinstance(model, Guarded) else model
 
 
 class Guarded(Model):
-    """A model whose answers are looked at. Its `step` ends with `Stopped` after the given time: one that is slow can't hold
-    up the check for longer than one step takes. Raises `ModelError` for a model that breaks its contract."""
+    """A model whose answers are looked at. Raises `ModelError` for a model that breaks its contract, and, where a budget
+    is given, `Stopped` after the step in which it was spent."""
 
     name = "guarded"
     functions = {}
 
-    def __init__(self, model: Model, seconds: float) -> None:
+    def __init__(self, model: Model, budget: Budget | None = None) -> None:
         self.model = model
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
+        self._budget = budget
         self.name = getattr(model, "name", type(model).__qualname__)  # type: ignore[misc]
 
     def initial(self) -> State:
@@ -78,12 +104,16 @@ class Guarded(Model):
         return state
 
     def step(self, state: State, operation: Operation) -> Sequence[State] | str:
-        if time.monotonic() > self._deadline:
-            raise Stopped("time", f"the time limit of {self._seconds:g} s was reached", "raise the time limit")
         try:
             answer = self.model.step(state, operation)
+        except MemoryError as error:
+            if self._budget is None:
+                raise
+            raise out_of_memory(self._budget.limits) from error
         except Exception as error:
             raise self._broken(f"{_step(operation, state)} raises {_told(error)}") from error
+        if self._budget is not None:
+            self._budget.look()
         if isinstance(answer, str):
             return answer
         if not isinstance(answer, list | tuple | set | frozenset) or not answer:

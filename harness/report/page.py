@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report.data import page_data, script_json
-from harness.report.episodes import by_number, read_episodes, read_notes, read_roles, target_text
+from harness.report.diagram import Diagram, read_diagram
+from harness.report.episodes import Episode, by_number, read_episodes, read_notes, read_roles, target_text
 from harness.report.folder import RunFolder
 from harness.report.operations import last_time, read_operations
 from harness.report.picture import read_findings
@@ -77,8 +78,37 @@ def report_page(run: RunFolder) -> tuple[str, Summary]:
         versions=dictionary(run.results.get("versions")),
         by_function=dictionary(dictionary(run.results.get("operations")).get("by_function")),
         drawn=bool(operations or episodes or stretches),
+        messages=_messages(run, episodes),
+        story=_story(run),
     )
     return html, summary
+
+
+def _messages(run: RunFolder, episodes: list[Episode]) -> Diagram | None:
+    """The messages up to the first finding, in a script up to the last; only a simulated run knows them."""
+    ends = [
+        whole(one.get("prefix_end")) for check in checks(run.results) for one in dictionaries(check.get("findings"))
+    ]
+    known = [end for end in ends if end is not None]
+    count = whole(run.spec.get("replicas")) or 0
+    names = [f"n{place}" for place in range(1, min(count, 25) + 1)]
+    protocol = dictionary(run.spec.get("protocol")).get("name")
+    if not known:
+        return None
+    short = bool(run.spec.get("script"))
+    until_ns = max(known) if short else min(known)
+    drawn = read_diagram(run.path, str(protocol), names, until_ns, episodes)
+    if drawn is not None and short:
+        drawn.up_to = "last"
+    return drawn
+
+
+def _story(run: RunFolder) -> list[str]:
+    """What `rashomon shrink` tells of a run, if it is one that was shrunk."""
+    try:
+        return (run.path / "story.txt").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True)

@@ -116,11 +116,13 @@ def when(text: str) -> str:
 
 
 def options(value: Any) -> str:
-    """The options of something named: `acknowledge=none, ship_seconds=0.1`; empty if it has none."""
-    found = value.get("options") if isinstance(value, dict) else None
-    if not isinstance(found, dict):
+    """The options of something named, and its flaws: `acknowledge=none, sync-skipped`; empty if it has none."""
+    if not isinstance(value, dict):
         return ""
-    return ", ".join(f"{option}={plain_text(setting)}" for option, setting in found.items())
+    found, flaws = value.get("options"), value.get("flaws")
+    marks = [f"{option}={plain_text(setting)}" for option, setting in found.items()] if isinstance(found, dict) else []
+    marks += [plain_text(flaw) for flaw in flaws] if isinstance(flaws, list) else []
+    return ", ".join(marks)
 
 
 def named(value: Any) -> str:

@@ -6,7 +6,21 @@ from harness.spec import RunSpec
 from harness.workloads.workload import Workload
 from node.registry import Registry
 
-WORKLOADS = Registry("workload", {"register": "harness.workloads.register:Register"})
+WORKLOADS = Registry(
+    "workload",
+    {
+        "auction": "harness.workloads.auction:Auction",
+        "counter": "harness.workloads.counter:Counter",
+        "crossing": "harness.workloads.crossing:Crossing",
+        "lock": "harness.workloads.lock:Lock",
+        "log": "harness.workloads.log:Log",
+        "mailbox": "harness.workloads.mailbox:Mailbox",
+        "once": "harness.workloads.once:Once",
+        "queue": "harness.workloads.queue:Queue",
+        "register": "harness.workloads.register:Register",
+        "set": "harness.workloads.sets:Set",
+    },
+)
 """By name. A workload of your own is named as `package.module:Class`."""
 
 

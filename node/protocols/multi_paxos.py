@@ -71,9 +71,12 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
+from node.invariants import Claim
 from node.machine import Machine
 from node.protocol import Io, Message, Outcome, Protocol, Record, Request, Status, replica_number
+from node.protocols.client_table import ClientTable
 from node.protocols.detector import Detector, DetectorOptions
+from node.protocols.multi_paxos_claims import EXECUTED_KEPT, Executed, MultiPaxosClaims
 
 Ballot = tuple[int, int]
 """Round, then the number of the replica that owns it."""
@@ -153,6 +156,25 @@ class MultiPaxos(Protocol):
     roles = ("leader", "candidate", "follower")
     chief = "leader"
     Options = MultiPaxosOptions
+    background = frozenset({"heartbeat"})
+    phrases = {
+        "prepare": "prepare ballot {ballot:pair}",
+        "promise": (
+            "promise ballot {ballot:pair}; slots applied: {applied}, accepted beyond: {accepted:slots}",
+            "promise ballot {ballot:pair}",
+        ),
+        "nack": "nack: ballot {ballot:pair} is promised",
+        "accept": "accept: {entries:slots} (ballot {ballot:pair})",
+        "accepted": (
+            "accepted: {slots:slots} (ballot {ballot:pair})",
+            "accepted: slot {slot} is {decree:decree} (ballot {ballot:pair})",
+        ),
+        "commit": "commit: chosen up to slot {commit}",
+        "chosen": "chosen: slot {slot} is {decree:decree}",
+        "fetch": "fetch: what is chosen from slot {first} on?",
+        "decrees": "decrees from slot {first} on: {decrees:decrees}",
+        "snapshot": "snapshot of all up to slot {applied}",
+    }
 
     options: MultiPaxosOptions
 
@@ -168,7 +190,7 @@ class MultiPaxos(Protocol):
         self.applied = 0
         self.chosen: dict[int, Decree] = {}
         """Known to be chosen and not applied, because a slot before is missing."""
-        self.clients: dict[str, list[Any]] = {}
+        self.clients = ClientTable()
         """The last request of each client: `[sequence, result]`."""
         self.snapshot_at = 0
         self.log: dict[int, Decree] = {}
@@ -179,6 +201,8 @@ class MultiPaxos(Protocol):
         self.candidacy: Candidacy | None = None
         self.proposals: dict[int, Proposal] = {}
         self.next_slot = 1
+        self.inherited = 0
+        """Up to this slot, what stands in it may have been decided before this replica led."""
         self.queue: deque[Command] = deque()
         self.waiting: dict[RequestId, Waiting] = {}
         self.proposed_here: dict[int, list[RequestId]] = {}
@@ -192,6 +216,10 @@ class MultiPaxos(Protocol):
         self.stand_after = 0.0
         self.fetched_at = -options.retry_seconds
         self.applied_last_tick = 0
+        # For a witness.
+        self.claims = MultiPaxosClaims(self)
+        self.executed: deque[Executed] = deque(maxlen=EXECUTED_KEPT)
+        """What was carried out since a witness last asked, as far as it is kept."""
 
     # ---- life
 
@@ -263,13 +291,16 @@ class MultiPaxos(Protocol):
             },
         }
 
+    def invariants(self) -> Iterable[Claim]:
+        return self.claims.new()
+
     # ---- clients
 
     def on_request(self, request: Request) -> None:
         key = (request.client, request.sequence)
-        if self._answer_from_memory(request):
-            return
-        if key in self.waiting:
+        if self._is_repeated(*key):
+            self._answer_from_memory(request)
+        elif key in self.waiting:
             self.waiting[key].requests.append(request)
         elif not (self.leading or self.candidacy):
             self.io.reply(request, Outcome.fail("not the leader", leader=self._leader()))
@@ -282,15 +313,10 @@ class MultiPaxos(Protocol):
 
     def _answer_from_memory(self, request: Request) -> bool:
         """Answer a request that is not newer than the last one of its client which was carried out."""
-        last = self.clients.get(request.client)
-        if last is None or request.sequence > last[0]:
-            return False
-        if request.sequence == last[0]:
-            self.io.reply(request, Outcome.ok(last[1]))
-        else:
-            # It may have been carried out in its time. That it won't be from now on is no help to anybody.
-            self.io.reply(request, Outcome.info("an earlier request than the last one of this client: forgotten"))
-        return True
+        outcome = self.clients.outcome(request.client, request.sequence)
+        if outcome is not None:
+            self.io.reply(request, outcome)
+        return outcome is not None
 
     def _answer_waiting(self, key: RequestId) -> None:
         """Answer whoever waits here for a request that has just been carried out, or was before."""
@@ -333,7 +359,7 @@ class MultiPaxos(Protocol):
             self._stand()
 
     def _stand(self) -> None:
-        self.ballot = (max(self.seen, self.promised)[0] + 1, self.number)
+        self.ballot = self._new_ballot()
         self.io.log(f"stands with ballot {self.ballot[0]}.{self.ballot[1]}")
         self._promise(self.ballot)
         own = {"applied": self.applied, "accepted": self._accepted_as_json()}
@@ -341,6 +367,10 @@ class MultiPaxos(Protocol):
         for peer in self.io.peers:
             self.io.send(peer, {"type": "prepare", "ballot": self.ballot})
         self._lead_if_promised()
+
+    def _new_ballot(self) -> Ballot:
+        """Higher than any that this replica has seen, and never to be used by another replica or life."""
+        return max(self.seen, self.promised)[0] + 1, self.number
 
     def _on_promise(self, sender: str, message: Message) -> None:
         if self.candidacy and _ballot(message["ballot"]) == self.ballot:
@@ -360,7 +390,8 @@ class MultiPaxos(Protocol):
         self.leading = True
         self.refusals = 0
         entries = self._inheritance(candidacy.promises.values())
-        self.next_slot = self.applied + 1 + len(entries)
+        self.inherited = self.applied + len(entries)
+        self.next_slot = self.inherited + 1
         self.io.log(f"leads with ballot {self.ballot[0]}.{self.ballot[1]}; {len(entries)} slots to resolve")
         self._propose(entries)
         self._heartbeat(self.io.peers)
@@ -552,11 +583,13 @@ class MultiPaxos(Protocol):
     def _apply(self, command: Command) -> None:
         client, sequence, operation = command
         if not self._is_repeated(client, sequence):
-            self.clients[client] = [sequence, self.machine.apply(operation)]
+            result = self.machine.apply(operation)
+            self.clients.note(client, sequence, result)
+            self.executed.append(Executed(self.applied, client, sequence, result))
         self._answer_waiting((client, sequence))
 
     def _is_repeated(self, client: str, sequence: int) -> bool:
-        return client in self.clients and sequence <= self.clients[client][0]
+        return self.clients.covers(client, sequence)
 
     # ---- snapshots and catching up
 
@@ -567,7 +600,7 @@ class MultiPaxos(Protocol):
     def _restore(self, snapshot: Message) -> None:
         self.applied = snapshot["applied"]
         self.machine.restore(snapshot["machine"])
-        self.clients = dict(snapshot["clients"])
+        self.clients = ClientTable(snapshot["clients"])
         for slots in (self.accepted, self.chosen):
             for slot in [slot for slot in slots if slot <= self.applied]:
                 del slots[slot]

@@ -1,20 +1,27 @@
 """Primary-backup: one replica decides, the others copy what it did.
 
 The idea
-    Clients talk to the primary. It executes a request, sends the EFFECT to every backup in its set, waits until each has
-    said that it is safe on its disk, and then answers. Backups are passive: they install what they are sent, in order.
-    Of n replicas all but one may crash, and the last one still has everything that was ever acknowledged.
+    Clients talk to the primary. It executes a request, sends an update to every backup in its set, waits until each has
+    said that it is safe on its disk, and then answers. Backups are passive: they take over what they are sent, in order.
+    Of n replicas all but one may crash, and the last one still has everything that was ever acknowledged: f + 1 replicas
+    survive f failures.
+
+    An update says what the operation changed (`ship: state`), or it is the operation, which every backup carries out
+    once more (`ship: operations`): shorter if it changes much, dearer if it computes much, and right only because
+    machines are deterministic.
 
 "Did it happen?" and "happened twice"
-    When the primary dies, its client can't know whether the request was carried out, and must ask the next primary
-    again. So that asking again is harmless, every replica remembers the last request of each client and what it
-    returned; this table travels with the effects. A request that is already in it gets the remembered result.
+    When the primary dies, its client can't know how far it came: nobody else has the update (did it happen? no: it is
+    gone), the backups have it and the answer was never sent (it happened, and may not happen twice), or the answer was
+    sent and lost. In all three the client asks the next primary again, with the same id. So that asking again is
+    harmless, every replica remembers the last request of each client and what it returned; this table travels with the
+    updates. A request that is already in it gets the remembered result.
 
-Who is primary: views
+Who is primary: the membership manager and the failure detector
     A view is a number, a primary and the set of replicas whose OK is needed. Whenever the primary or the set changes a
     new view begins, with a number higher than any its maker has seen; where two numbers are equal the higher-numbered
-    primary counts as higher. All views of one primary from its take-over on are one reign, in which effects are numbered
-    without a gap. Views and effects are in the journal before anything is said about them.
+    primary counts as higher. All views of one primary from its take-over on are one reign, in which updates are numbered
+    without a gap. Views and updates are in the journal before anything is said about them.
 
     A replica is a member of a view (`primary`, `backup`) or outside (`joining`). It is outside after a restart, when it
     learns that it was left out, and when it was primary and meets a higher view. Outside it answers nobody and can't
@@ -24,7 +31,8 @@ Who is primary: views
     Every replica sends every other a heartbeat. Who is not heard for `suspect_seconds` is believed dead; a backup that
     is heard but doesn't acknowledge for as long is left out too. When the primary is believed dead, or says itself that
     it was restarted, the lowest-numbered member believed alive becomes primary. Its own state is then the truth: it
-    starts a new view with all that it believes alive, and sends them the whole state.
+    starts a new view with all that it believes alive, and sends them the whole state. Until the dead one is suspected
+    everybody waits: a backup's death holds up every write, a primary's everything, for `suspect_seconds` and a little.
 
     If nobody is a member of anything (at the first start, or after all have crashed), a replica may not trust its own
     disk: others may have gone on without it. It waits until it hears from every replica in the set of the highest view
@@ -32,13 +40,20 @@ Who is primary: views
 
 Messages (each carries the sender's `view`)
     heartbeat  active, applied, hears   I am alive; how far I am; whom I hear
-    effects    first, effects           install these, the first of which has this number
+    update     first, entries           take these over, the first of which has this number
     ok         applied                  everything up to this number is on my disk
     state      applied, machine, clients  here is everything; be a member of my view
 
 Reads
     The primary answers a read from its own state, but not before everything which that state contains is acknowledged:
-    otherwise it would show a write that can still be lost.
+    otherwise it would show a write that can still be lost. With `reads: any` backups are hot standbys, which answer reads
+    as well, from what they have. That relieves the primary, and is not linearizable: an update reaches one backup before
+    another, and who asks the first and then the second sees the new value and then the old one.
+
+Two levels of consistency in one service
+    Of some functions the machine says that their effects may be lost although they were acknowledged (`Machine.lazy`: a
+    mark that a mail was read). The primary answers those at once, and their updates travel with the next one of the
+    other kind, or after `ship_seconds`. All others wait as ever: for every update of a function that is not lazy.
 
 What it survives, and where it fails
     With `acknowledge: all` it is linearizable as long as the failure detector is right: crashes, restarts, lost and late
@@ -46,7 +61,7 @@ What it survives, and where it fails
     primary look dead; then there are two, each leaves the other's side out of its set, and both acknowledge. When they
     meet again the higher view stays, and what the other side acknowledged since they parted is overwritten.
 
-    With `acknowledge: none` the primary answers at once and ships effects every `ship_seconds` (asynchronous
+    With `acknowledge: none` the primary answers at once and ships updates every `ship_seconds` (asynchronous
     replication). Whatever it had not shipped when it died is lost, although its clients were told that it happened.
 
 Sources: the classic lectures on replication (remote-write primary-backup, asynchronous replication); Budhiraja,
@@ -63,20 +78,33 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from node.invariants import Claim
 from node.machine import Machine
-from node.protocol import Io, Message, Outcome, Protocol, Record, Request, Status, replica_number
+from node.protocol import Io, Message, Outcome, Record, Request, Status, replica_number
+from node.protocols.client_table import ClientTable
+from node.protocols.counted import CountsRecords
 from node.protocols.detector import Detector, DetectorOptions
+from node.protocols.primary_backup_claims import INSTALLED_KEPT, Installed, PrimaryBackupClaims
 
-EFFECTS_PER_MESSAGE = 200
-EFFECTS_KEPT = 5_000
-"""How many effects a primary keeps for a backup that lags; one that lags more is sent the whole state."""
+ENTRIES_PER_MESSAGE = 200
+ENTRIES_KEPT = 5_000
+"""How many updates a primary keeps for a backup that lags; one that lags more is sent the whole state."""
 
 
 class PrimaryBackupOptions(DetectorOptions):
     acknowledge: Literal["all", "none"] = Field(
-        default="all", description="answer a client when all backups have its effect, or at once (asynchronous)"
+        default="all", description="answer a client when all backups have its update, or at once (asynchronous)"
     )
-    ship_seconds: float = Field(default=0.1, gt=0, description="with acknowledge none: how often effects are shipped")
+    ship: Literal["state", "operations"] = Field(
+        default="state", description="what backups are sent: what an operation changed, or the operation itself"
+    )
+    reads: Literal["primary", "any"] = Field(
+        default="primary",
+        description="who answers reads: the primary alone, or every member from its copy (hot standby)",
+    )
+    ship_seconds: float = Field(
+        default=0.1, gt=0, description="how often updates are shipped that were acknowledged before that"
+    )
     compact_every: int = Field(default=2_000, ge=1, description="records after which the journal becomes one snapshot")
 
 
@@ -92,8 +120,12 @@ class View(NamedTuple):
     def rank(self) -> tuple[int, int]:
         return self.number, replica_number(self.primary) if self.primary else 0
 
+    @property
+    def reign(self) -> tuple[str, int]:
+        return self.primary, self.since
+
     def same_reign(self, other: View) -> bool:
-        return (self.primary, self.since) == (other.primary, other.since)
+        return self.reign == other.reign
 
     @classmethod
     def from_json(cls, value: list[Any]) -> View:
@@ -116,7 +148,7 @@ class Progress:
     """What the primary knows of one backup."""
 
     acked: int | None
-    """The last effect that is on its disk; None until it has said that it has the state."""
+    """The last update that is on its disk; None until it has said that it has the state."""
     sent: int
     state_sent_at: float
     moved_at: float
@@ -124,33 +156,43 @@ class Progress:
 
 
 class Pending(NamedTuple):
-    """An answer that waits until everything up to the effect `after` is acknowledged."""
+    """An answer that waits until everything up to the update `after` is acknowledged."""
 
     after: int
     request: Request
     outcome: Outcome
 
 
-class PrimaryBackup(Protocol):
+class PrimaryBackup(CountsRecords):
     name = "primary-backup"
     promises = (
         "linearizable under crashes (acknowledge: all) while its failure detector is right; a partition or a long pause "
-        "makes two primaries, and with acknowledge: none a crash of the primary loses acknowledged writes"
+        "makes two primaries, with acknowledge: none a crash of the primary loses acknowledged writes, and with "
+        "reads: any reads go back in time"
     )
+    tolerates = "f of f + 1 replicas"
     roles = ("primary", "backup", "joining")
     chief = "primary"
+    progresses_with = "all"  # after a crash of all the last one to rule is waited for, whoever that was
     Options = PrimaryBackupOptions
+    background = frozenset({"heartbeat"})
+    phrases = {
+        "update": "update {first} and on: {entries:effects}",
+        "ok": "ok: on disk up to update {applied}",
+        "state": "the state after update {applied}, in view {view:view}",
+        "entry": "update: {entry:effect}",
+        "view": "is in view {view:view}",
+    }
 
     options: PrimaryBackupOptions
 
     def __init__(self, io: Io, machine: Machine, options: PrimaryBackupOptions) -> None:
         super().__init__(io, machine, options)
-        # The state: in the journal, and the same on every member of a view but for the effects on their way.
+        # The state: in the journal, and the same on every member of a view but for the updates on their way.
         self.view = View(0, "", 0, io.replicas)
         self.applied = 0
-        self.clients: dict[str, list[Any]] = {}
+        self.clients = ClientTable()
         """The last request of each client that was not a query: `[sequence, result]`."""
-        self.records = 0
         # In memory only.
         self.active = False
         self.signs: dict[str, Sign] = {}
@@ -158,8 +200,15 @@ class PrimaryBackup(Protocol):
         self.detector = Detector(io, options)
         # The primary's.
         self.progress: dict[str, Progress] = {}
-        self.effects: dict[int, list[Any]] = {}
+        self.entries: dict[int, list[Any]] = {}
+        """The updates that some backup may still lack, by number."""
+        self.binding = 0
+        """The last update that must not be lost once something that came after it is acknowledged."""
         self.pending: deque[Pending] = deque()
+        # For a witness.
+        self.claims = PrimaryBackupClaims(self)
+        self.installed: deque[Installed] = deque(maxlen=INSTALLED_KEPT)
+        """What was installed since a witness last asked, as far as it is kept."""
 
     # ---- life
 
@@ -176,13 +225,13 @@ class PrimaryBackup(Protocol):
         self._heartbeat(self.io.peers)
         self._revive()
         self.io.set_timer("tick", self.options.heartbeat_seconds)
-        if self.options.acknowledge == "none":
+        if self.options.acknowledge == "none" or self.machine.lazy:
             self.io.set_timer("ship", self.options.ship_seconds)
 
     def on_timer(self, name: str) -> None:
         if name == "ship":
             self.io.set_timer("ship", self.options.ship_seconds)
-            self._ship()
+            self._ship(self.applied)
             return
         self.io.set_timer("tick", self.options.heartbeat_seconds)
         absence = self.detector.tick()
@@ -231,40 +280,52 @@ class PrimaryBackup(Protocol):
         elsewhere = [view for view in views if view.primary != self.io.id]
         return max(elsewhere, key=lambda view: view.rank).primary if elsewhere else None
 
+    def invariants(self) -> Iterable[Claim]:
+        return self.claims.new()
+
     # ---- clients
 
     def on_request(self, request: Request) -> None:
-        if self.role != "primary":
+        query = request.operation["f"] in self.machine.queries
+        if query and self.role == "backup" and self.options.reads == "any":
+            self.io.reply(request, self._execute(request))
+        elif self.role != "primary":
             self.io.reply(request, Outcome.fail("not the primary", leader=self._leader()))
-            return
-        outcome = self._execute(request)
-        if self.options.acknowledge == "none":
-            self.io.reply(request, outcome)
+        elif self.options.acknowledge == "none":
+            self.io.reply(request, self._execute(request))
         else:
-            self.pending.append(Pending(self.applied, request, outcome))
-            self._ship()
+            outcome = self._execute(request)
+            self.pending.append(Pending(self.binding, request, outcome))
+            self._ship(self.binding)
             self._answer()
 
     def _execute(self, request: Request) -> Outcome:
-        """Carry the request out, unless it is a repetition; its effect then waits to be shipped."""
-        if request.operation["f"] in self.machine.queries:
-            return Outcome.ok(self.machine.execute(request.operation).result)
-        last = self.clients.get(request.client)
-        if last is not None and request.sequence == last[0]:
-            return Outcome.ok(last[1])
-        if last is not None and request.sequence < last[0]:
-            return Outcome.info("an earlier request than the last one of this client: its result is forgotten")
-        executed = self.machine.execute(request.operation)
-        entry = [request.client, request.sequence, executed.result, executed.effect]
-        # A result without an effect is replicated too: were it forgotten, the request could be repeated and do something.
-        self._append({"type": "effect", "entry": entry})
-        self._install(entry)
-        self.effects[self.applied] = entry
-        self.effects.pop(self.applied - EFFECTS_KEPT, None)
-        return Outcome.ok(executed.result)
+        """Carry the request out, unless it is a repetition; its update then waits to be shipped."""
+        operation = request.operation
+        if operation["f"] in self.machine.queries:
+            return Outcome.ok(self.machine.execute(operation).result)
+        remembered = self._remembered(request)
+        if remembered is not None:
+            return remembered
+        if self.options.ship == "operations":
+            entry = [request.client, request.sequence, dict(operation)]
+        else:
+            # A result without an effect is replicated too: were it forgotten, the request could be repeated and do
+            # something.
+            entry = [request.client, request.sequence, *self.machine.execute(operation)]
+        self._append({"type": "entry", "entry": entry})
+        result = self._install(entry)
+        self.entries[self.applied] = entry
+        self.entries.pop(self.applied - ENTRIES_KEPT, None)
+        if operation["f"] not in self.machine.lazy:
+            self.binding = self.applied
+        return Outcome.ok(result)
+
+    def _remembered(self, request: Request) -> Outcome | None:
+        return self.clients.outcome(request.client, request.sequence)
 
     def _acknowledged(self) -> int:
-        """The last effect that every member of the set has on its disk."""
+        """The last update that every member of the set has on its disk."""
         acked = [-1 if progress.acked is None else progress.acked for progress in self.progress.values()]
         return min(acked, default=self.applied)
 
@@ -274,28 +335,42 @@ class PrimaryBackup(Protocol):
             pending = self.pending.popleft()
             self.io.reply(pending.request, pending.outcome)
 
-    # ---- effects
+    # ---- updates
 
-    def _install(self, entry: list[Any]) -> None:
-        client, sequence, result, effect = entry
-        self.machine.install(effect)
-        self.clients[client] = [sequence, result]
+    def _install(self, entry: list[Any]) -> Any:
+        """Take over an update that is in the journal; returns the result of the operation that it came from."""
         self.applied += 1
+        self.installed.append(Installed(self.view.reign, self.applied, entry))
+        return self._carry_out(entry)
 
-    def _ship(self) -> None:
-        """Send each backup what it wasn't sent yet."""
+    def _carry_out(self, entry: list[Any]) -> Any:
+        """Change the machine and the table of clients by an update; returns the result of its operation."""
+        if self.options.ship == "operations":
+            client, sequence, operation = entry
+            result = self.machine.apply(operation)
+        else:
+            client, sequence, result, effect = entry
+            self.machine.install(effect)
+        self.clients.note(client, sequence, result)
+        return result
+
+    def _ship(self, number: int) -> None:
+        """Send each backup what it wasn't sent yet, at least up to the update of this number."""
         for peer, progress in self.progress.items():
-            while progress.sent < self.applied:
-                self._send_effects(peer, progress)
+            self._send_up_to(number, peer, progress)
 
-    def _send_effects(self, peer: str, progress: Progress) -> None:
+    def _send_up_to(self, number: int, peer: str, progress: Progress) -> None:
+        while progress.sent < number:
+            self._send_update(peer, progress)
+
+    def _send_update(self, peer: str, progress: Progress) -> None:
         first = progress.sent + 1
-        if first not in self.effects:
+        if first not in self.entries:
             self._send_state(peer, progress)
             return
-        last = min(self.applied, progress.sent + EFFECTS_PER_MESSAGE)
-        effects = [self.effects[number] for number in range(first, last + 1)]
-        self._send(peer, {"type": "effects", "first": first, "effects": effects})
+        last = min(self.applied, progress.sent + ENTRIES_PER_MESSAGE)
+        entries = [self.entries[number] for number in range(first, last + 1)]
+        self._send(peer, {"type": "update", "first": first, "entries": entries})
         progress.sent = last
 
     def _send_state(self, peer: str, progress: Progress) -> None:
@@ -303,12 +378,12 @@ class PrimaryBackup(Protocol):
         progress.sent = self.applied
         progress.state_sent_at = self.io.now()
 
-    def _on_effects(self, sender: str, view: View, message: Message) -> None:
+    def _on_update(self, sender: str, view: View, message: Message) -> None:
         if self.role != "backup" or not view.same_reign(self.view):
             return
-        for number, entry in enumerate(message["effects"], message["first"]):
+        for number, entry in enumerate(message["entries"], message["first"]):
             if number == self.applied + 1:
-                self._append({"type": "effect", "entry": entry})
+                self._append({"type": "entry", "entry": entry})
                 self._install(entry)
         self._send(sender, {"type": "ok", "applied": self.applied})
 
@@ -331,7 +406,7 @@ class PrimaryBackup(Protocol):
         self.view = View.from_json(state["view"])
         self.applied = state["applied"]
         self.machine.restore(state["machine"])
-        self.clients = dict(state["clients"])
+        self.clients = ClientTable(state["clients"])
 
     def _on_state(self, sender: str, view: View, message: Message) -> None:
         if view.rank < self.view.rank:
@@ -344,14 +419,10 @@ class PrimaryBackup(Protocol):
             self._restore(message)
             self._compact()
         if not self.active:
-            self.io.log(f"joined view {view.number} of {sender} at effect {self.applied}")
+            self.io.log(f"joined view {view.number} of {sender} at update {self.applied}")
             self.active = True
             self._heartbeat(self.io.peers)  # from now on it counts when a successor is needed
         self._send(sender, {"type": "ok", "applied": self.applied})
-
-    def _append(self, record: Record) -> None:
-        self.io.append(record)
-        self.records += 1
 
     def _compact(self) -> None:
         self.io.compact([self._state()])
@@ -373,9 +444,10 @@ class PrimaryBackup(Protocol):
         self.io.log(f"primary of view {self.view.number} with the set {', '.join(chosen)}")
 
     def _take_over(self, reason: str) -> None:
-        self.io.log(f"takes over at effect {self.applied}: {reason}")
+        self.io.log(f"takes over at update {self.applied}: {reason}")
         self.active = True
-        self.effects.clear()
+        self.entries.clear()
+        self.binding = self.applied
         # Whoever is alive is in the set from the start: somebody left out might take over, too.
         self._rule(self.detector.alive())
         now = self.io.now()
@@ -405,7 +477,7 @@ class PrimaryBackup(Protocol):
             self.io.reply(pending.request, Outcome.info("the primary was replaced before all backups had it"))
         self.pending.clear()
         self.progress.clear()
-        self.effects.clear()
+        self.entries.clear()
 
     # ---- who is alive
 
@@ -421,7 +493,7 @@ class PrimaryBackup(Protocol):
         """Leave out who is silent, and send again what was not acknowledged."""
         now, kept = self.io.now(), []
         for peer, progress in self.progress.items():
-            if progress.acked == self.applied:
+            if progress.acked == progress.sent:
                 progress.moved_at = now
             if self.detector.is_alive(peer) and now - progress.moved_at <= self.options.suspect_seconds:
                 kept.append(peer)
@@ -435,11 +507,11 @@ class PrimaryBackup(Protocol):
             if progress.acked is None:
                 self._send_state(peer, progress)
             elif progress.acked < progress.sent:
-                progress.sent = progress.acked
-                self._send_effects(peer, progress)
+                due, progress.sent = progress.sent, progress.acked
+                self._send_up_to(due, peer, progress)
         acknowledged = self._acknowledged()
-        for number in [number for number in self.effects if number <= acknowledged]:
-            del self.effects[number]
+        for number in [number for number in self.entries if number <= acknowledged]:
+            del self.entries[number]
 
     def _watch_primary(self) -> None:
         """Take over if the primary is gone and nobody with a lower number is there to do it."""
@@ -457,12 +529,15 @@ class PrimaryBackup(Protocol):
             return
         known = {peer: (self.signs[peer].view, self.signs[peer].applied) for peer in alive}
         known[self.io.id] = (self.view, self.applied)
+        if self._best_of(known) == self.io.id:
+            self._take_over("no replica is a member of a view, and no other knows more")
+
+    def _best_of(self, known: dict[str, tuple[View, int]]) -> str | None:
+        """Of replicas with their last view and update: who may rule after a crash of all; None while it isn't certain."""
         newest = max((view for view, _ in known.values()), key=lambda view: view.rank)
         if not set(newest.members) <= known.keys():
-            return
-        best = max(known, key=lambda replica: (known[replica][0].rank, known[replica][1], -replica_number(replica)))
-        if best == self.io.id:
-            self._take_over("no replica is a member of a view, and no other knows more")
+            return None
+        return max(known, key=lambda replica: (known[replica][0].rank, known[replica][1], -replica_number(replica)))
 
     # ---- messages
 
@@ -476,8 +551,8 @@ class PrimaryBackup(Protocol):
         match message["type"]:
             case "heartbeat":
                 self._on_heartbeat(sender, message)
-            case "effects":
-                self._on_effects(sender, view, message)
+            case "update":
+                self._on_update(sender, view, message)
             case "ok":
                 self._on_ok(sender, view, message)
             case "state":

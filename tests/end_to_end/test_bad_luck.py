@@ -28,10 +28,11 @@ STORM = """
           - pause: {target: minority, every_seconds: 1, first_seconds: 0.1, for_seconds: 4}
           - kill: {target: one, every_seconds: 1, first_seconds: 0.2, for_seconds: 4}
           - partition: {every_seconds: 1, first_seconds: 0.1, for_seconds: 4}
-    duration_seconds: 5
+    duration_seconds: 60
     minimum_operations: 1
     clients: {processes: 5, rate_per_second: 100}
 """
+"""Longer than anybody waits for it: a run that is over before the signal comes would show nothing."""
 CALM = """
     protocols: multi-paxos
     replicas: 3

@@ -163,6 +163,35 @@ class ClusterContract(ABC):
         provision(cluster)
         assert clock() == {"offset_seconds": 0.0, "rate": 1.0}
 
+    def test_a_clock_shows_how_it_was_skewed(self, cluster: Cluster, run: str) -> None:
+        def ahead() -> tuple[float, float]:
+            reading = cluster.clock("n2")
+            assert reading is not None
+            return reading.shown_seconds - reading.true_seconds, reading.within_seconds
+
+        before, within = ahead()
+        cluster.set_clock("n2", 30.0, 1.0)
+        after, within_too = ahead()
+        assert after - before == pytest.approx(30.0, abs=within + within_too + 0.01)
+        cluster.kill("n2")
+        assert cluster.clock("n2") is None
+        cluster.restart("n2")
+        assert ahead()[0] == pytest.approx(before, abs=5.0), "another process, whose clock is true"
+
+    def test_a_wiped_replica_has_forgotten_everything_and_is_one_of_the_run(self, cluster: Cluster) -> None:
+        run = provision(cluster, "multi-paxos")
+        written = (operate(cluster, run, "write", "x" * 500, f"n{n % 3 + 1}", sequence=n)["type"] for n in range(60))
+        assert list(written).count("ok") >= 20
+        wiped = cluster.wipe("n2")
+        assert cluster.state("n2") == "down"
+        assert wiped.bytes_before is not None
+        assert wiped.bytes_after < wiped.bytes_before
+        cluster.restart("n2")
+        status = cluster.status("n2") or {}
+        assert (status["run"], status["protocol"]) == (run, "multi-paxos")
+        wait_for(lambda: (cluster.status("n2") or {})["commit_index"] >= 20)
+        assert cluster.deaths() == []
+
     def test_logs_are_saved(self, cluster: Cluster, run: str, tmp_path: Path) -> None:
         cluster.save_logs(tmp_path / "logs")
         for replica in cluster.replicas:

@@ -5,30 +5,43 @@ It takes no time: a ping that times out says so at once. Switches make faults NO
     cluster = FakeCluster(5, chief="leader", leader="n2")
     cluster.network.deaf.add(Mode.DROP)        # such conditions are accepted, and change nothing
     cluster.network.broken = True              # applying raises NetworkError, when half of it is done
-    cluster.immortal.add("n3")                 # killing and pausing it changes nothing
-    cluster.hooks["kill"] = event.wait         # called (with the replica) before the deed is done
+    cluster.immortal.add("n3")                 # killing, pausing, skewing, wiping it and spoiling its disk changes nothing
+    cluster.weatherproof.add(Link("n1", "n2")) # whatever its weather is said to be, it is calm
+    cluster.true_time = lambda: 5.0            # what its clocks go by
+    cluster.hooks["kill"] = event.wait         # called (with the replica) before the deed is done; so are restart, pause,
+                                               # resume, clock, wipe and disk, and ping with the link
 """
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from faults.board import LinkBoard, ProcessBoard
 from faults.cluster import (
+    CALM,
     CLEAR,
     CLIENT,
+    SOUND,
+    ClockReading,
     ClusterError,
     Condition,
+    Disk,
+    DiskProbe,
     Link,
     Mode,
     NetworkError,
     Ping,
     ReplicaState,
+    Sounding,
+    Weather,
+    Wiped,
     all_links,
 )
 from faults.fault import Ground
+from node.clock import SkewableClock
 
 PING_BYTES = 190
 """A request and its answer."""
@@ -84,6 +97,15 @@ class FakeCluster:
         self.pings: list[Link] = []
         self.hop_seconds = 0.001
         """What a ping takes on a link that is clear."""
+        self.true_time: Callable[[], float] = time.monotonic
+        self.clocks = {replica: SkewableClock(lambda: self.true_time()) for replica in self.replicas}
+        self.usual = CALM
+        self.weather: dict[Link, Weather] = dict.fromkeys(all_links(self.replicas), CALM)
+        self.weatherproof: set[Link] = set()
+        """Links that stay calm whatever is asked."""
+        self.dice = random.Random(1)
+        self.disks: dict[str, Disk] = dict.fromkeys(self.replicas, SOUND)
+        self.stored_bytes = dict.fromkeys(self.replicas, 1000)
         self._lock = threading.Lock()
 
     def state(self, replica: str) -> ReplicaState:
@@ -97,8 +119,7 @@ class FakeCluster:
     def ping(self, link: Link, timeout_seconds: float) -> Ping:
         with self._lock:
             self.pings.append(link)
-        if "ping" in self.hooks:
-            self.hooks["ping"](str(link))
+        self._call_hook("ping", str(link))
         if link.source != CLIENT and self.states[link.source] != "up":
             return Ping(link, "unprobed", 0.0, f"{link.source} is {self.states[link.source]}")
         condition = self.network.real[link]
@@ -122,6 +143,8 @@ class FakeCluster:
         if replica in self.silent:
             raise ClusterError(f"{replica} did not answer within 20 s after its restart")
         self._do("restart", replica, "up", from_states=("down",))
+        if self.deeds[-1] == f"restart {replica}":
+            self.clocks[replica].set(0, 1)
 
     def pause(self, replica: str) -> None:
         self._do("pause", replica, "paused", from_states=("up",))
@@ -130,19 +153,94 @@ class FakeCluster:
         self._do("resume", replica, "up", from_states=("paused",))
 
     def set_clock(self, replica: str, offset_seconds: float, rate: float) -> None:
-        raise NotImplementedError
+        self._call_hook("clock", replica)
+        if self.states[replica] != "up":
+            raise ClusterError(f"{replica} did not answer /control/clock: it is {self.states[replica]}")
+        if replica not in self.immortal:
+            self.clocks[replica].set(offset_seconds, rate)
+        self.deeds.append(f"clock {replica} {offset_seconds:g} {rate:g}")
+
+    def clock(self, replica: str) -> ClockReading | None:
+        if self.states[replica] != "up" or replica in self.silent:
+            return None
+        return ClockReading(self.true_time(), self.clocks[replica].now())
+
+    def wipe(self, replica: str) -> Wiped:
+        self._call_hook("wipe", replica)
+        self.kill(replica)
+        before = self.stored_bytes[replica]
+        if replica not in self.immortal:
+            self.stored_bytes[replica] = 0
+            self.deeds.append(f"wipe {replica}")
+        return Wiped(before, self.stored_bytes[replica])
+
+    @property
+    def usual_weather(self) -> Weather:
+        return self.usual
+
+    def set_weather(self, changes: Mapping[Link, Weather]) -> None:
+        if self.network.broken:
+            self.weather.update(list(changes.items())[: len(changes) // 2])
+            raise ClusterError("the weather doesn't change: this is a test")
+        self.weather.update({link: weather for link, weather in changes.items() if link not in self.weatherproof})
+
+    def sound(self, link: Link, messages: int) -> Sounding:
+        with self._lock:
+            lost, duplicated, late = (
+                sum(
+                    self.dice.random() >= (1 - getattr(self.usual, what)) * (1 - getattr(self.weather[link], what))
+                    for _ in range(messages)
+                )
+                for what in ("lost", "duplicated", "late")
+            )
+        return Sounding(messages, lost, duplicated, late)
+
+    def set_disk(self, replica: str, disk: Disk) -> None:
+        self._call_hook("disk", replica)
+        if replica not in self.immortal:
+            self.disks[replica] = disk
+
+    def probe_disk(self, replica: str) -> DiskProbe:
+        disk = self.disks[replica]
+        if disk.full:
+            return DiskProbe("full", 0.0)
+        return DiskProbe("failed" if disk.sync_fails else "ok", 0.001 + disk.slow_ms / 1000)
 
     def ground(self) -> Ground:
         """New boards, on which nobody claims anything."""
-        return Ground(self, LinkBoard(self.network), ProcessBoard(self))
+        return Ground.on(self)
 
     def whole(self) -> bool:
-        """Whether every link is clear and every replica up."""
-        return not self.network.not_clear() and set(self.states.values()) == {"up"}
+        """Whether every link is clear and calm, every replica up, every clock true and every disk sound."""
+        return (
+            not self.network.not_clear()
+            and set(self.states.values()) == {"up"}
+            and set(self.weather.values()) == {CALM}
+            and set(self.disks.values()) == {SOUND}
+            and {(clock.offset_seconds, clock.rate) for clock in self.clocks.values()} == {(0, 1)}
+        )
+
+    def reality(self) -> Callable[[], None]:
+        """Returns what brings everything back to how it is now, whatever anybody asked for since."""
+        real, states, weather, disks = (
+            dict(part) for part in (self.network.real, self.states, self.weather, self.disks)
+        )
+        clocks = {replica: (clock.offset_seconds, clock.rate) for replica, clock in self.clocks.items()}
+
+        def put_back() -> None:
+            self.network.real, self.states = dict(real), dict(states)
+            self.weather, self.disks = dict(weather), dict(disks)
+            for replica, skew in clocks.items():
+                self.clocks[replica].set(*skew)
+
+        return put_back
+
+    def _call_hook(self, deed: str, name: str) -> None:
+        if deed in self.hooks:
+            self.hooks[deed](name)
 
     def _do(self, deed: str, replica: str, state: ReplicaState, from_states: tuple[str, ...]) -> None:
-        if deed in self.hooks:
-            self.hooks[deed](replica)
+        self._call_hook(deed, replica)
         with self._lock:
             if self.states[replica] in from_states and replica not in self.immortal:
                 self.states[replica] = state

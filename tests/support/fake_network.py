@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.simulation.laws import Witness
 from node.machine import Machine
 from node.machines.kv import KeyValue
 from node.protocol import Io, Message, Outcome, Protocol, Record, Request
@@ -107,7 +108,7 @@ class Host(Io):
 
     def reply(self, request: Request, outcome: Outcome) -> None:
         copy = Outcome(outcome.type, json.loads(json.dumps(outcome.result)), outcome.error, outcome.leader)
-        self.output.append(lambda: self.net.deliver_reply(self.id, request.token, copy))
+        self.output.append(lambda: self.net.deliver_reply(self.id, request, copy))
 
     def set_timer(self, name: str, seconds: float) -> None:
         token = self.timers[name] = self.net.unique()
@@ -143,6 +144,8 @@ class Host(Io):
         self.handle(lambda: self.protocol.recover(records) if self.protocol else None)
 
     def kill(self) -> None:
+        if self.protocol is not None:
+            self.net.witness.killed(self.id)
         self.protocol = None
         self.incarnation += 1
         self.busy = self.paused = self.sync_is_due = False
@@ -163,6 +166,7 @@ class Host(Io):
 
     def _settle(self) -> None:
         if not self.staged:
+            self._tell_witness()
             self._release(len(self.output))
             return
         if self.doom == "before sync":
@@ -181,6 +185,7 @@ class Host(Io):
             write()
         self.staged.clear()
         self.busy = False
+        self._tell_witness()
         if self.doom == "after sync":
             self._release(self.net.random.randrange(len(self.output) + 1))
             self.net.kill(self.id)
@@ -189,6 +194,10 @@ class Host(Io):
         self._release(len(self.output))
         if self.incarnation == incarnation:  # nobody killed it while its output left
             self._catch_up()
+
+    def _tell_witness(self) -> None:
+        if self.protocol is not None:
+            self.net.witness.told(self.net.now_ns, self.id, self.protocol.invariants())
 
     def _catch_up(self) -> None:
         """Everything that waited is handled, and synced as one: a group commit."""
@@ -238,6 +247,7 @@ class FakeNetwork:
         self.weather = weather
         self.now = 0.0
         self.sent: Counter[str] = Counter()
+        self.witness = Witness(machine.queries, machine.lazy)
         self.watchers: list[Callable[[Protocol], None]] = []
         self.spies: list[Callable[[str, str, Message], None]] = []
         """Told of every message that leaves a replica, after its records are durable."""
@@ -251,6 +261,10 @@ class FakeNetwork:
             host.start()
 
     # ---- time
+
+    @property
+    def now_ns(self) -> int:
+        return round(self.now * 1e9)
 
     def unique(self) -> int:
         return next(self._unique)
@@ -407,8 +421,10 @@ class FakeNetwork:
 
         host.handle(handler)
 
-    def deliver_reply(self, replica: str, token: int, outcome: Outcome) -> None:
-        answer = self._answers.pop(token, None)
+    def deliver_reply(self, replica: str, request: Request, outcome: Outcome) -> None:
+        if outcome.type == "ok":
+            self.witness.acknowledged(self.now_ns, replica, request, outcome.result)
+        answer = self._answers.pop(request.token, None)
         if answer is not None:
             self.after(self._client_delay(), lambda: answer.settle(outcome))
 

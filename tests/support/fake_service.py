@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -275,6 +275,7 @@ class ServedCluster(FakeCluster, Cluster):
         run: str,
         seed: int,
         timeout_seconds: float = 20.0,
+        flaws: Sequence[str] = (),
     ) -> None:
         self._perhaps_fail("provision")
         self.provisioned.append((protocol, dict(options), machine, run, seed))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -78,3 +80,39 @@ class Slow(Auction):
     def step(self, state, operation):
         time.sleep(0.02)
         return [state + 2**operation.value]
+
+
+class NeverReturns(Auction):
+    """A bid of 13 is thought about for ever."""
+
+    def step(self, state, operation):
+        while operation.value == 13:
+            pass
+        return super().step(state, operation)
+
+    def partition(self, operation):
+        return operation.key
+
+
+class Greedy(Auction):
+    """Asks for much more memory than there is, in one step."""
+
+    def step(self, state, operation):
+        return [bytes(1 << 38)]
+
+
+class Talks(Auction):
+    """Prints, which must not end up between the lines of a result."""
+
+    def step(self, state, operation):
+        print("bid", operation.value)
+        return super().step(state, operation)
+
+
+class Dies(Auction):
+    """Its process is killed, as the system does when memory runs out."""
+
+    def step(self, state, operation):
+        if operation.value == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(state, operation)

@@ -94,6 +94,41 @@ def _log(state: Any, f: str, value: Any) -> tuple[Any, Any]:
     return [*state, value], len(state)
 
 
+def _auction(state: Any, f: str, value: Any) -> tuple[Any, Any]:
+    """People and lots in one dict: `people` is a list, every other entry `[seller, closed, bidder, amount]`."""
+    if f == "look":
+        seller, closed, bidder, amount = state.get(value, (None, None, None, None))
+        return state, None if seller is None else ["closed" if closed else "open", bidder, amount]
+    if f == "register":
+        known = value in state["people"]
+        return state if known else {**state, "people": [*state["people"], value]}, not known
+    who, lot, *bid = value
+    seller, closed, bidder, amount = state.get(lot, (None, False, None, 0))
+    reasons = [
+        ("not registered", who not in state["people"]),
+        ("there is one already", f == "open" and seller is not None),
+        ("no such auction", f != "open" and seller is None),
+        ("closed", f != "open" and closed),
+        ("too low", f == "bid" and bid[:1] <= [amount]),
+        ("not yours", f == "close" and who != seller),
+    ]
+    for reason, holds in reasons:
+        if holds:
+            return state, reason
+    if f == "close":
+        return {**state, lot: (seller, True, bidder, amount)}, [bidder, amount]
+    return {**state, lot: (who, False, None, 0) if f == "open" else (seller, False, who, bid[0])}, True
+
+
+def _mailbox(state: Any, f: str, value: Any) -> tuple[Any, Any]:
+    """Nobody ever sees a mark here: they may lag for as long as they like."""
+    if f == "list":
+        return state, [[message, False] for message in state]
+    if f == "mark":
+        return state, value in state
+    return state if value in state else [*state, value], None
+
+
 def _choice(*asks: Callable[[random.Random, int], tuple[str, Any]]) -> Callable[[random.Random, int], tuple[str, Any]]:
     return lambda chance, fresh: chance.choice(asks)(chance, fresh)
 
@@ -141,6 +176,26 @@ REFERENCES: dict[str, Reference] = {
         (None, 0), _lock, _choice(_few("acquire", 2), lambda chance, fresh: ("release", chance.randrange(2)))
     ),
     "log": Reference([], _log, _choice(_few("append", 2), _fresh("append"), _bare("read"))),
+    "auction": Reference(
+        {"people": []},
+        _auction,
+        _choice(
+            lambda chance, fresh: ("register", chance.choice(["ann", "bob"])),
+            lambda chance, fresh: ("open", [chance.choice(["ann", "bob"]), "vase"]),
+            lambda chance, fresh: ("bid", [chance.choice(["ann", "bob"]), "vase", chance.randint(1, 3)]),
+            lambda chance, fresh: ("close", [chance.choice(["ann", "bob"]), "vase"]),
+            lambda chance, fresh: ("look", "vase"),
+        ),
+    ),
+    "mailbox": Reference(
+        [],
+        _mailbox,
+        _choice(
+            lambda chance, fresh: ("send", f"m{chance.randrange(3)}"),
+            lambda chance, fresh: ("mark", f"m{chance.randrange(3)}"),
+            _bare("list"),
+        ),
+    ),
 }
 
 

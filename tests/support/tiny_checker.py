@@ -58,6 +58,7 @@ def explained(operations: list[Told]) -> bool:
     operations = sorted(operations, key=lambda operation: operation.call)
     ends = [operation.end if operation.certain else NEVER for operation in operations]
     goal = sum(1 << index for index, operation in enumerate(operations) if operation.certain)
+    seen = values_seen(operations)
     tried: set[tuple[int, Any]] = set()
     stack: list[tuple[int, Any]] = [(0, None)]
     while stack:
@@ -70,9 +71,43 @@ def explained(operations: list[Told]) -> bool:
         left = [index for index in range(len(operations)) if not done >> index & 1]
         horizon = min(ends[index] for index in left)
         next_ones = [index for index in left if operations[index].call < horizon]
+        next_ones = without_idle(next_ones, operations, seen, held)
         # The one that ended first is on top of the stack; what may never have happened is tried last.
         for index in sorted(next_ones, key=lambda index: -ends[index]):
             possible, then = operations[index].step(held)
             if possible:
                 stack.append((done | 1 << index, then))
     return False
+
+
+def values_seen(operations: list[Told]) -> set[Any]:
+    """What the register must have held at some time: it was read, replaced, or led to what was."""
+    seen = {operation.result for operation in operations if operation.f == "read"}
+    seen |= {operation.value[0] for operation in operations if operation.f == "cas" and operation.result}
+    while True:
+        led = {one.value[0] for one in operations if one.f == "cas" and not one.certain and one.value[1] in seen}
+        if led <= seen:
+            return seen
+        seen |= led
+
+
+def without_idle(places: list[int], operations: list[Told], seen: set[Any], held: Any) -> list[int]:
+    """Leave out what may never have happened and would explain nothing just now.
+
+    What nobody saw explains at most that a cas failed; then one write is as good as any other of the kind.
+    """
+    candidates = [operations[place] for place in places]
+    must_fail = any(one.certain and one.f == "cas" and not one.result and one.value[0] == held for one in candidates)
+    kept = []
+    has_write = False
+    for place in places:
+        operation = operations[place]
+        if not operation.certain:
+            if operation.step(held)[1] == held:
+                continue
+            if (operation.value if operation.f == "write" else operation.value[1]) not in seen:
+                if not must_fail or (operation.f == "write" and has_write):
+                    continue
+                has_write = has_write or operation.f == "write"
+        kept.append(place)
+    return kept

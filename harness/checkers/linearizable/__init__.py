@@ -4,9 +4,15 @@ Each operation is given one moment between its invocation and its completion (on
 such that a single copy of the machine, doing them in the order of these moments, answers as the clients were answered.
 Keys are judged apart: a history is linearizable exactly if each of its keys is (Herlihy and Wing 1990).
 
-- `near_linear`: registers whose values are written once, in O(n log n), whatever crashed. Tried first on every key.
-- `search`: any model, any values; exponential in the operations open at once, in time that `Budget` limits.
-- `findings`: the shortest prefix that fails and a minimal proof; `explain`: the sentence.
+- `near_linear` (registers), `queues`, `stacks`, `counters`, `locks`, `logs`, `sets`, `write_once`: in O(n log n), whatever
+  crashed, where values are unambiguous. Tried first on every key. `appends` makes registers of keys. `decision` tells what
+  they say, `decide` which one is asked.
+- `windows`: cuts a register with ambiguous values where it is certain what it holds.
+- `search`: any model, any values; exponential in the operations open at once, in time that `budget` limits.
+- `answers`, `crew`, `worker`: who judges which key, here or in other processes.
+- `telling`: the shortest prefix that fails, a minimal proof, and what people call it. `explain` has the words, and
+  `harness.checkers.anomalies` the names.
+- `witness`, `proven`: the order that explains a key, and its replay.
 
 Equal time stamps: `harness.checkers.operations` tells what they mean.
 """

@@ -21,47 +21,16 @@ No case is ever split on a crashed operation. What a refused cas demands is sett
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.checkers.linearizable.budget import Budget
+from harness.checkers.linearizable.decision import Contradiction, Undecided
+from harness.checkers.linearizable.moments import NEVER
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
-
-NEVER = math.inf
-_OPERATIONS_PER_LOOK = 4096
-
-
-@dataclass
-class Decision:
-    """What came of it. `linearizable` is None if this algorithm can't tell, for the reason in `why`."""
-
-    linearizable: bool | None
-    why: str = ""
-    proof: list[Operation] = field(default_factory=list)
-    """For False: operations that contradict each other whatever else happened, if they could be told."""
-    anomaly: str = ""
-    """For False: what people call it, if the algorithm knows; then `why` is the sentence, and the proof is minimal."""
-
-
-class Undecided(Exception):
-    """This algorithm can't tell; the message says why."""
-
-
-class Contradiction(Exception):
-    """No order explains the history. `operations` are enough to see it, with the writers of what they saw."""
-
-    def __init__(self, why: str, operations: Iterable[Operation], anomaly: str = "") -> None:
-        super().__init__(why)
-        self.operations = list(operations)
-        self.anomaly = anomaly
-
-    def decision(self) -> Decision:
-        proof = sorted(self.operations, key=lambda operation: operation.began)
-        return Decision(False, str(self), proof, self.anomaly)
 
 
 class Block:
@@ -158,15 +127,9 @@ class Blocks:
         self.budget.look()
         self._compare_chains()
 
-    def _each(self) -> Iterator[Operation]:
-        for number, operation in enumerate(self.operations):
-            if number % _OPERATIONS_PER_LOOK == 0:
-                self.budget.look()
-            yield operation
-
     def _collect_writers(self) -> None:
         of_value = self.of_value
-        for operation in self._each():
+        for operation in self.budget.each(self.operations):
             if operation.f == "write":
                 value, block = canonical(operation.value), Block(operation, None, False)
             elif operation.f == "cas" and operation.result is not False:
@@ -182,7 +145,7 @@ class Blocks:
 
     def _collect_observers(self) -> None:
         of_value = self.of_value
-        for operation in self._each():
+        for operation in self.budget.each(self.operations):
             if operation.ended is None or operation.f == "write":
                 continue
             if operation.f == "read":
@@ -224,7 +187,7 @@ class Blocks:
 
     def _make_chains(self) -> None:
         placed = 0
-        for head in self.of_value.values():
+        for head in self.budget.each(self.of_value.values()):
             if not head.needed or head.is_cas:
                 continue
             blocks = [head]

@@ -6,17 +6,21 @@ import gc
 import resource
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from harness.checkers.checker import Limits
 
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = resource.getpagesize()
-_LOOKS_PER_MEASUREMENT = 16
+_SECONDS_PER_MEASUREMENT = 0.01
 """A look at the clock is cheap, one at the memory costs some ten microseconds."""
+SECONDS_PER_REPORT = 0.1
+_THINGS_PER_LOOK = 1024
 
+_T = TypeVar("_T")
 
 _pauses = 0
 _pauses_lock = threading.Lock()
@@ -54,6 +58,9 @@ class Stopped(Exception):
         self.sentence = sentence
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[Stopped], tuple[str, str, str]]:
+        return Stopped, (self.limit, self.sentence, self.remedy)
+
 
 def resident_bytes() -> int:
     """What this process holds in memory now; on systems without /proc, the most it ever held."""
@@ -69,12 +76,15 @@ class Budget:
     Memory is measured as the growth of the whole process since the budget was made, not guessed from counts.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, report: Callable[[], object] | None = None) -> None:
+        """`report` is called by `look`, ten times a second at most."""
         self.limits = limits
-        self._began = time.monotonic()
+        self._report = report
+        now = time.monotonic()
         self._bytes_at_first = resident_bytes()
-        self._looks = 0
-        self._deadline = self._began + limits.time_seconds
+        self._next_measurement = now
+        self._next_report = now + SECONDS_PER_REPORT
+        self._deadline = now + limits.time_seconds
         self._share = self._deadline
 
     @property
@@ -85,24 +95,40 @@ class Budget:
         """Let `look` stop after so many seconds from now, though more may be left for others; never past the limit."""
         self._share = min(self._deadline, time.monotonic() + seconds)
 
+    def allow_until(self, moment: float) -> None:
+        """The same, by the monotonic clock."""
+        self._share = min(self._deadline, moment)
+
     def look(self) -> None:
+        """To be called often: it costs less than a microsecond."""
         if self.limits.cancelled():
             raise Stopped("cancelled", "the check was called off", "check the saved history again")
-        if time.monotonic() > self._share:
-            raise Stopped(
-                "time",
-                f"the time limit of {self.limits.time_seconds:g} s was reached",
-                "raise the time limit",
-            )
-        self._looks += 1
-        if self._looks % _LOOKS_PER_MEASUREMENT == 0:
-            self._measure()
+        now = time.monotonic()
+        if now > self._share:
+            raise out_of_time(self.limits)
+        if now > self._next_measurement:
+            self._next_measurement = now + _SECONDS_PER_MEASUREMENT
+            if self.grown_mb() > self.limits.memory_mb:
+                raise out_of_memory(self.limits)
+        if self._report is not None and now > self._next_report:
+            self._next_report = now + SECONDS_PER_REPORT
+            self._report()
 
-    def _measure(self) -> None:
-        grown_mb = (resident_bytes() - self._bytes_at_first) / 2**20
-        if grown_mb > self.limits.memory_mb:
-            raise Stopped(
-                "memory",
-                f"the memory limit of {self.limits.memory_mb} MB was reached",
-                "raise the memory limit",
-            )
+    def each(self, things: Iterable[_T]) -> Iterator[_T]:
+        """The things, with a look now and then: for whoever keeps something for each of them."""
+        for number, thing in enumerate(things):
+            if number % _THINGS_PER_LOOK == 0:
+                self.look()
+            yield thing
+
+    def grown_mb(self) -> float:
+        """What the process holds more than when the budget was made."""
+        return (resident_bytes() - self._bytes_at_first) / 2**20
+
+
+def out_of_time(limits: Limits) -> Stopped:
+    return Stopped("time", f"the time limit of {limits.time_seconds:g} s was reached", "raise the time limit")
+
+
+def out_of_memory(limits: Limits) -> Stopped:
+    return Stopped("memory", f"the memory limit of {limits.memory_mb} MB was reached", "raise the memory limit")

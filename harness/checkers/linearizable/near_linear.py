@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from harness.checkers.linearizable.blocks import Blocks, Contradiction, Decision, Undecided
+from harness.checkers.linearizable.blocks import Blocks
 from harness.checkers.linearizable.budget import Budget, collector_paused
-from harness.checkers.linearizable.refusals import settle
+from harness.checkers.linearizable.decision import Contradiction, Decision, Undecided
+from harness.checkers.linearizable.refusals import order_of, settle
 from harness.checkers.operations import Operation
 
 
@@ -28,3 +29,14 @@ def decide(operations: Sequence[Operation], initial: Hashable, budget: Budget) -
         finally:
             blocks.dissolve()
     return Decision(True)
+
+
+def order(operations: Sequence[Operation], initial: Hashable, budget: Budget) -> list[Operation]:
+    """An order that explains the operations. Raises `Contradiction`, `Undecided`, `Stopped`."""
+    blocks = Blocks(operations, initial, budget)
+    try:
+        blocks.build()
+        settle(blocks)
+        return order_of(blocks)
+    finally:
+        blocks.dissolve()

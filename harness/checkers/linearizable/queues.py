@@ -20,78 +20,63 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.checkers.linearizable.blocks import NEVER, Contradiction, Decision, Undecided
-from harness.checkers.linearizable.budget import Budget, collector_paused
-from harness.checkers.linearizable.explain import called, returned, who
+from harness.checkers.linearizable.budget import Budget
+from harness.checkers.linearizable.decision import Contradiction, Decision, Undecided, decided
+from harness.checkers.linearizable.explain import asked, called, did, returned, what, who
+from harness.checkers.linearizable.lines import Value, in_line
+from harness.checkers.linearizable.moments import before, end_of
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
 
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True, eq=False)
-class _Value:
-    """One value: who put it in, who took it out."""
-
-    enqueue: Operation
-    dequeue: Operation | None = None
-    """None if it stayed, or if a crashed dequeue took it."""
-    taken: float = NEVER
-    """The call of what took it out, if anything did."""
-
-    @property
-    def put(self) -> float:
-        """When it is surely inside, if it was not taken out before."""
-        return NEVER if self.enqueue.ended is None else self.enqueue.ended
-
-
 def decide(operations: Sequence[Operation], budget: Budget) -> Decision:
     """Decide one queue, empty at first; undecided if a value was enqueued twice. Raises `Stopped`."""
-    with collector_paused():
-        try:
-            _Queue(operations, budget).check()
-        except Contradiction as contradiction:
-            return contradiction.decision()
-        except Undecided as undecided:
-            return Decision(None, str(undecided))
-    return Decision(True)
+    return decided(lambda: _Queue(operations, budget).check())
+
+
+def order(operations: Sequence[Operation], budget: Budget) -> list[Operation]:
+    """An order that explains the operations. Raises `Contradiction`, `Undecided`, `Stopped`."""
+    queue = _Queue(operations, budget)
+    queue.check()
+    return in_line(list(queue.values.values()), queue.empty, budget)
 
 
 class _Queue:
     def __init__(self, operations: Sequence[Operation], budget: Budget) -> None:
         self.operations = operations
         self.budget = budget
-        self.values: dict[Hashable, _Value] = {}
+        self.values: dict[Hashable, Value] = {}
         self.empty: list[Operation] = []
         """Dequeues that found nothing, by their calls."""
         self.crashed: list[Operation] = []
         """Dequeues of unknown outcome, by their calls."""
-        self.taken: list[_Value] = []
-        self.stayed: list[_Value] = []
+        self.taken: list[Value] = []
+        self.stayed: list[Value] = []
 
     def check(self) -> None:
         self._pair()
         self.budget.look()
         self._compare_orders()
         self.budget.look()
-        fixed = [(value.put, value.taken, value) for value in self.taken]
+        fixed = [(value.put, value.taken, value) for value in self.budget.each(self.taken)]
         self._find_empty_when_full(fixed, certain=True)
         free = self._meet_deadlines()
         for value, crashed in zip(self.stayed, free, strict=False):
-            value.taken = crashed.began
+            value.take(crashed)
         stayed = [(value.put, value.taken, value) for value in self.values.values() if value.dequeue is None]
         self._find_empty_when_full(fixed + stayed, certain=not self.crashed)
 
     def _pair(self) -> None:
-        for operation in self.operations:
+        for operation in self.budget.each(self.operations):
             if operation.f == "enqueue":
                 value = canonical(operation.value)
                 if value in self.values:
                     raise Undecided(f"the value {show(operation.value)} was not enqueued only once")
-                self.values[value] = _Value(operation)
+                self.values[value] = Value(operation)
             elif operation.type == "info":
                 self.crashed.append(operation)
             elif operation.result is None:
@@ -107,23 +92,26 @@ class _Queue:
 
     def _take(self, dequeue: Operation) -> None:
         value = self.values.get(canonical(dequeue.result))
-        shown = f"{who(dequeue)} dequeued {show(dequeue.result)} at {returned(dequeue)}"
+        if value is not None and value.dequeue is None and not before(dequeue, value.enqueue):
+            value.dequeue = dequeue
+            value.take(dequeue)
+            return
+        shown = f"{did(dequeue)} at {returned(dequeue)}"
         if value is None:
             raise Contradiction(f"{shown}, but nobody ever enqueued it", [dequeue], "value from nowhere")
         if value.dequeue is not None:
             other = value.dequeue
             raise Contradiction(
-                f"{shown}, but {who(other)} had dequeued it too, at {returned(other)}, and it was enqueued only once",
+                f"{shown}, but {who(other)} had dequeued it too{asked(other)}, at {returned(other)}, and it was enqueued only "
+                "once",
                 [value.enqueue, other, dequeue],
                 "dequeued twice",
             )
-        if _before(dequeue, value.enqueue):
-            raise Contradiction(
-                f"{shown}, but its enqueue by {who(value.enqueue)} began only at {called(value.enqueue)}",
-                [value.enqueue, dequeue],
-                "value from the future",
-            )
-        value.dequeue, value.taken = dequeue, dequeue.began
+        raise Contradiction(
+            f"{shown}, but its enqueue by {who(value.enqueue)}{asked(value.enqueue)} began only at {called(value.enqueue)}",
+            [value.enqueue, dequeue],
+            "value from the future",
+        )
 
     def _compare_orders(self) -> None:
         """Nobody who was put in before another is taken out after it."""
@@ -138,16 +126,16 @@ class _Queue:
             if latest is not None and later.dequeue is not None and latest.taken > (later.dequeue.ended or 0):
                 raise self._reversed(latest, later)
 
-    def _reversed(self, first: _Value, later: _Value) -> Contradiction:
+    def _reversed(self, first: Value, later: Value) -> Contradiction:
         assert first.dequeue is not None
         assert later.dequeue is not None
         one, other = show(first.enqueue.value), show(later.enqueue.value)
         return Contradiction(
-            f"{who(later.dequeue)} had dequeued {other} by {returned(later.dequeue)}, before {who(first.dequeue)} asked at "
-            f"{called(first.dequeue)} and got {one}, but {one} was in by {returned(first.enqueue)}, and {other} was "
-            f"enqueued after {called(later.enqueue)}",
+            f"{who(later.dequeue)} had dequeued {other}{asked(later.dequeue)} by {returned(later.dequeue)}, before "
+            f"{who(first.dequeue)} asked at {called(first.dequeue)} and got {one}{asked(first.dequeue)}, but {one} was in by "
+            f"{returned(first.enqueue)}, and {other} was enqueued after {called(later.enqueue)}",
             [first.enqueue, later.enqueue, later.dequeue, first.dequeue],
-            "order reversed",
+            "out of order",
         )
 
     def _meet_deadlines(self) -> list[Operation]:
@@ -157,17 +145,18 @@ class _Queue:
         """
         by_call = sorted(self.taken, key=lambda value: value.enqueue.began)
         calls = [value.enqueue.began for value in by_call]
-        overtaken = _suffix_minima([(_end(value.dequeue), value) for value in by_call])
-        found_empty = _suffix_minima([(_end(empty), empty) for empty in self.empty])
+        overtaken = _suffix_minima([(end_of(value.dequeue), value) for value in by_call])
+        found_empty = _suffix_minima([(end_of(empty), empty) for empty in self.empty])
         empty_calls = [empty.began for empty in self.empty]
-        due: list[tuple[float, int, _Value, _Value | Operation]] = []
+        due: list[tuple[float, int, Value, Value | Operation]] = []
         for value in self.values.values():
             if value.dequeue is not None:
                 continue
-            witnesses: list[tuple[float, _Value | Operation]] = [
-                *overtaken[bisect_right(calls, value.put) :][:1],
-                *found_empty[bisect_right(empty_calls, value.put) :][:1],
-            ]
+            witnesses: list[tuple[float, Value | Operation]] = []
+            if (place := bisect_right(calls, value.put)) < len(overtaken):
+                witnesses.append(overtaken[place])
+            if (place := bisect_right(empty_calls, value.put)) < len(found_empty):
+                witnesses.append(found_empty[place])
             if witnesses:
                 deadline, witness = min(witnesses, key=lambda entry: entry[0])
                 due.append((deadline, value.enqueue.began, value, witness))
@@ -177,32 +166,28 @@ class _Queue:
         for number, (deadline, _, value, _) in enumerate(due):
             if number >= len(self.crashed) or self.crashed[number].began > deadline:
                 raise self._lost(due[: number + 1])
-            value.taken = self.crashed[number].began
+            value.take(self.crashed[number])
         return self.crashed[len(due) :]
 
-    def _lost(self, due: Sequence[tuple[float, int, _Value, _Value | Operation]]) -> Contradiction:
+    def _lost(self, due: Sequence[tuple[float, int, Value, Value | Operation]]) -> Contradiction:
         deadline, _, value, witness = due[-1]
         proof = {crashed for crashed in self.crashed if crashed.began < deadline}
         for _, _, lost, other in due:
             proof |= {lost.enqueue}
             proof |= {other} if isinstance(other, Operation) else _operations(other)
         name, enqueue = show(value.enqueue.value), value.enqueue
-        sentence = (
-            f"{who(enqueue)}'s enqueue of {name} was acknowledged at {returned(enqueue)}, and nobody dequeued {name}, "
-        )
+        sentence = f"{what(enqueue)} was acknowledged at {returned(enqueue)}, and nobody dequeued {name}, "
         if isinstance(witness, Operation):
-            sentence += f"but {who(witness)} found the queue empty, from {called(witness)} to {returned(witness)}"
+            when = f"from {called(witness)} to {returned(witness)}"
+            sentence += f"but {who(witness)} found the queue empty{asked(witness)}, {when}"
         else:
             assert witness.dequeue is not None
-            sentence += (
-                f"but {who(witness.dequeue)} dequeued {show(witness.dequeue.result)}, which was enqueued after it, "
-                f"by {returned(witness.dequeue)}"
-            )
+            sentence += f"but {did(witness.dequeue)}, which was enqueued after it, by {returned(witness.dequeue)}"
         if len(due) > 1:
             sentence += f"; the dequeues of unknown outcome can't have taken all of {len(due)} such values"
         return Contradiction(sentence, sorted(proof, key=lambda one: one.began), "lost element")
 
-    def _find_empty_when_full(self, stretches: list[tuple[float, float, _Value]], certain: bool) -> None:
+    def _find_empty_when_full(self, stretches: list[tuple[float, float, Value]], certain: bool) -> None:
         """`certain`: whether the stretches hold whatever crashed dequeues took."""
         if not self.empty:
             return
@@ -216,16 +201,16 @@ class _Queue:
         begins = [begin for begin, _ in merged]
         for empty in self.empty:
             place = bisect_left(begins, empty.began) - 1
-            if place >= 0 and _end(empty) < merged[place][1]:
+            if place >= 0 and end_of(empty) < merged[place][1]:
                 if not certain:
                     raise Undecided("which values crashed dequeues took decides whether the queue was empty")
                 raise self._never_empty(empty, stretches)
 
-    def _never_empty(self, empty: Operation, stretches: list[tuple[float, float, _Value]]) -> Contradiction:
+    def _never_empty(self, empty: Operation, stretches: list[tuple[float, float, Value]]) -> Contradiction:
         """With the fewest values that cover the interval: each time the one that stays longest."""
-        cover: list[_Value] = []
+        cover: list[Value] = []
         reached: float = empty.began
-        while reached < _end(empty):
+        while reached < end_of(empty):
             _, reached, value = max(
                 (entry for entry in stretches if entry[0] < reached), key=lambda entry: (entry[1], -entry[0])
             )
@@ -233,14 +218,14 @@ class _Queue:
         proof = {empty}.union(*map(_operations, cover))
         names = ", then ".join(show(value.enqueue.value) for value in cover)
         return Contradiction(
-            f"{who(empty)} found the queue empty, from {called(empty)} to {returned(empty)}, "
+            f"{who(empty)} found the queue empty{asked(empty)}, from {called(empty)} to {returned(empty)}, "
             f"but all that time {names} was inside",
             sorted(proof, key=lambda one: one.began),
             "empty although it was not",
         )
 
 
-def _operations(value: _Value) -> set[Operation]:
+def _operations(value: Value) -> set[Operation]:
     return {value.enqueue} if value.dequeue is None else {value.enqueue, value.dequeue}
 
 
@@ -251,11 +236,3 @@ def _suffix_minima(entries: list[tuple[float, _T]]) -> list[tuple[float, _T]]:
         least.append(entry if not least or entry[0] < least[-1][0] else least[-1])
     least.reverse()
     return least
-
-
-def _end(operation: Operation | None) -> float:
-    return NEVER if operation is None or operation.ended is None else operation.ended
-
-
-def _before(one: Operation, other: Operation) -> bool:
-    return one.ended is not None and one.ended < other.began

@@ -28,17 +28,9 @@ from itertools import accumulate, count
 from operator import attrgetter
 from typing import Any
 
-from harness.checkers.linearizable.blocks import (
-    NEVER,
-    Block,
-    Blocks,
-    Chain,
-    Contradiction,
-    Refusal,
-    Undecided,
-    observed,
-    written,
-)
+from harness.checkers.linearizable.blocks import Block, Blocks, Chain, Refusal, observed, written
+from harness.checkers.linearizable.decision import Contradiction, Undecided
+from harness.checkers.linearizable.moments import NEVER
 from harness.checkers.linearizable.support import is_refusal, is_writer
 from harness.checkers.operations import Operation
 
@@ -57,11 +49,49 @@ def settle(blocks: Blocks) -> None:
     for refusal in open_to_doubt:
         if _is_impossible(refusal):
             raise Contradiction("a cas was refused although its value was there all the time", _proof(blocks, refusal))
+    _scheduled(blocks, open_to_doubt)
+
+
+def order_of(blocks: Blocks) -> list[Operation]:
+    """The operations in an order that explains them, after `settle`. Raises `Undecided` if no schedule is found."""
+    schedule = _scheduled(blocks, _not_settled_by_order(blocks))
+    place_of = {block: place for place, (_, block) in enumerate(schedule)}
+    gaps = [gap for gap, _ in schedule]
+    entries: list[tuple[int, int, Operation]] = []
+    for operation in blocks.budget.each(blocks.operations):
+        if is_writer(operation):
+            block = blocks.of_value[written(operation)]
+            if block in place_of:
+                entries.append((place_of[block], -1, operation))
+        elif operation.type == "ok" and not is_refusal(operation):
+            (value,) = observed(operation)
+            entries.append((place_of[blocks.of_value[value]], operation.began, operation))
+        elif operation.type == "ok":
+            expected = blocks.of_value.get(observed(operation)[0])
+            place = _place_beside(operation, None if expected is None else place_of.get(expected), gaps)
+            entries.append((place, operation.began, operation))
+    entries.sort(key=lambda entry: entry[:2])
+    return [operation for _, _, operation in entries]
+
+
+def _place_beside(refused: Operation, expected: int | None, gaps: Sequence[int]) -> int:
+    """The place in the schedule at which the cas finds another value than that at the place `expected`."""
+    place = bisect_right(gaps, refused.began + 1) - 1
+    if place != expected:
+        return place
+    # The one before is still there right after the call, or the next one begins before the return: `verify` has seen to it.
+    return place - 1 if gaps[place] == refused.began + 1 else place + 1
+
+
+def _scheduled(blocks: Blocks, refusals: Sequence[Refusal]) -> Schedule:
+    """A schedule that has been verified."""
+    objection = ""
     for width in _WIDTHS:
         try:
-            objection = verify(blocks, _Sweep(blocks, open_to_doubt, width).run())
-            if objection is None:
-                return
+            schedule = _Sweep(blocks, refusals, width).run()
+            objection = verify(blocks, schedule) or ""
+            if not objection:
+                return schedule
         except Undecided as undecided:
             objection = str(undecided)
     raise Undecided(objection)
@@ -235,14 +265,15 @@ class _Sweep:
     def _agenda(self) -> list[_Entry]:
         agenda: list[_Entry] = []
         number = count()
-        for chain in self.blocks.chains:
+        opens, deadline, step = self._opens, self._deadline, self._step  # bound once: every one is an object
+        for chain in self.blocks.budget.each(self.blocks.chains):
             if chain.head.writer is not None:
-                agenda.append((chain.head.earliest + 1, 0, next(number), self._opens, chain))
+                agenda.append((chain.head.earliest + 1, 0, next(number), opens, chain))
                 if chain.first_return < NEVER:
-                    agenda.append((chain.first_return, 1, next(number), self._deadline, chain))
+                    agenda.append((chain.first_return, 1, next(number), deadline, chain))
             for block in chain.blocks[1:]:
                 if block.latest < NEVER:
-                    agenda.append((block.latest, 2, next(number), self._step, block))
+                    agenda.append((block.latest, 2, next(number), step, block))
         for refusal in self.refusals:
             agenda.append((refusal.returned, 3, next(number), self._refused, refusal))
         agenda.sort()  # the numbers differ, so that nothing behind them is ever compared

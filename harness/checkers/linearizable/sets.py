@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from harness.checkers.linearizable.blocks import NEVER, Contradiction, Decision, Undecided
-from harness.checkers.linearizable.budget import Budget, collector_paused
-from harness.checkers.linearizable.explain import called, returned, who
+from harness.checkers.linearizable.budget import Budget
+from harness.checkers.linearizable.decision import Contradiction, Decision, Undecided, decided
+from harness.checkers.linearizable.explain import asked, called, returned, span, what, who
+from harness.checkers.linearizable.moments import before, end_of
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
 
@@ -32,14 +33,14 @@ def by_element(operations: Sequence[Operation]) -> list[list[Operation]] | None:
 
 def decide_growing(operations: Sequence[Operation], budget: Budget) -> Decision:
     """Decide a set that is read as a whole; undecided if elements are removed, asked for, or added more than once."""
-    with collector_paused():
-        try:
-            _Growing(operations, budget).check()
-        except Contradiction as contradiction:
-            return contradiction.decision()
-        except Undecided as undecided:
-            return Decision(None, str(undecided))
-    return Decision(True)
+    return decided(lambda: _Growing(operations, budget).check())
+
+
+def order_growing(operations: Sequence[Operation], budget: Budget) -> list[Operation]:
+    """An order that explains the operations. Raises `Contradiction`, `Undecided`, `Stopped`."""
+    growing = _Growing(operations, budget)
+    growing.check()
+    return growing.order()
 
 
 class _Growing:
@@ -47,7 +48,7 @@ class _Growing:
         self.budget = budget
         self.adds: dict[Hashable, Operation] = {}
         self.reads: list[tuple[frozenset[Hashable], Operation]] = []
-        for operation in operations:
+        for operation in budget.each(operations):
             self._take(operation)
         self.reads.sort(key=lambda entry: (len(entry[0]), entry[1].began))
 
@@ -69,7 +70,7 @@ class _Growing:
         latest_call: Operation | None = None
         """Whose call the reads from here on come after."""
         missing = set(self.adds)
-        left = sorted((add for add in self.adds.values() if add.ended is not None), key=_end, reverse=True)
+        left = sorted((add for add in self.adds.values() if add.ended is not None), key=end_of, reverse=True)
         seen: frozenset[Hashable] = frozenset()
         previous: Operation | None = None
         for elements, read in self.reads:
@@ -88,13 +89,24 @@ class _Growing:
             if read.began > earliest:
                 earliest, latest_call = read.began, read
             for late in (read, *left[-1:]):
-                if _end(late) < earliest and latest_call is not None:
+                if end_of(late) < earliest and latest_call is not None:
                     raise self._reversed(late, latest_call, read, elements)
             seen, previous = elements, read
 
+    def order(self) -> list[Operation]:
+        """After `check`: each read, by size, right behind the adds of what it was the first to see."""
+        order: list[Operation] = []
+        seen: frozenset[Hashable] = frozenset()
+        for elements, read in self.reads:
+            order += sorted((self.adds[element] for element in elements - seen), key=lambda add: add.began)
+            order.append(read)
+            seen = elements
+        rest = (add for element, add in self.adds.items() if element not in seen and add.ended is not None)
+        return [*order, *sorted(rest, key=lambda add: add.began)]
+
     def _nowhere(self, read: Operation, element: Hashable) -> Contradiction:
         value = next(value for value in read.result if canonical(value) == element)
-        said = f"{who(read)} read {show(value)} in the set at {returned(read)}, but nobody ever added it"
+        said = f"{who(read)} read {show(value)} in the set{asked(read)} at {returned(read)}, but nobody ever added it"
         return Contradiction(said, self._closed([read]), "value from nowhere")
 
     def _forked(
@@ -104,24 +116,34 @@ class _Growing:
         theirs = self.adds.get(next(iter(elements - seen)))
         names = [show(add.value) if add is not None else "something" for add in (mine, theirs)]
         said = (
-            f"{who(one)} read {names[0]} in the set but not {names[1]} ({_span(one)}), and {who(other)} read {names[1]} "
-            f"but not {names[0]} ({_span(other)})"
+            f"{who(one)} read {names[0]} in the set but not {names[1]}{asked(one)} ({span(one)}), and {who(other)} read "
+            f"{names[1]} but not {names[0]}{asked(other)} ({span(other)})"
         )
         return Contradiction(said, self._closed([one, other]), "order reversed")
 
     def _reversed(
         self, late: Operation, early: Operation, read: Operation, elements: frozenset[Hashable]
     ) -> Contradiction:
-        proof = self._closed([read, *([late] if late.f == "read" else []), *([early] if early.f == "read" else [])])
         if late.f == "add":
-            proof = sorted({*proof, late}, key=lambda one: one.began)
-            said = (
-                f"{who(late)}'s add of {show(late.value)} was acknowledged at {returned(late)}, but {who(read)} did not "
-                f"find it ({_span(read)})"
-            )
-            return Contradiction(said, proof, "lost element" if late.ended is not None else "order reversed")
-        said = f"{who(late)} had read the set by {returned(late)}, and saw what came only after {called(early)}"
-        return Contradiction(said, proof, "value from the future" if early.f == "add" else "stale read")
+            return self._missed(late, early, early if early.f == "read" else read)
+        proof = self._closed([read, late, *([early] if early.f == "read" else [])])
+        said = f"{who(late)} had read the set{asked(late)} by {returned(late)}, and found"
+        if early.f == "add":
+            began = f"which {who(early)} began to add only at {called(early)}{asked(early)}"
+            return Contradiction(f"{said} {show(early.value)}, {began}", proof, "value from the future")
+        there = set(map(canonical, early.result))
+        missed = next(value for value in late.result if canonical(value) not in there)
+        told = f"but {who(early)}, who began to read at {called(early)}{asked(early)}, did not find it"
+        return Contradiction(f"{said} {show(missed)}, {told}", proof, "stale read")
+
+    def _missed(self, late: Operation, early: Operation, read: Operation) -> Contradiction:
+        """The read didn't find what was added before it began, or before something else began that it did find."""
+        proof = sorted({*self._closed([read]), late}, key=lambda one: one.began)
+        found = "" if before(late, read) else f", though it found {show(early.value)}, added only after {called(early)}"
+        said = f"{what(late)} was acknowledged at {returned(late)}, but {who(read)} did not find it{asked(read)} ({span(read)})"
+        element = canonical(late.value)
+        seen = any(element in elements and end_of(one) > read.began for elements, one in self.reads)
+        return Contradiction(said + found, proof, "stale read" if seen else "lost element")
 
     def _closed(self, reads: list[Operation]) -> list[Operation]:
         """The reads, with who added what they saw."""
@@ -129,11 +151,3 @@ class _Growing:
         for read in reads:
             kept |= {add for value in read.result if (add := self.adds.get(canonical(value))) is not None}
         return sorted(kept, key=lambda one: one.began)
-
-
-def _end(operation: Operation) -> float:
-    return NEVER if operation.ended is None else operation.ended
-
-
-def _span(read: Operation) -> str:
-    return f"{called(read)} to {returned(read)}"

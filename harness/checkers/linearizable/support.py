@@ -13,9 +13,10 @@ last before it was not left out, unless it came before the expected value was ev
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 
-from harness.checkers.linearizable.blocks import NEVER, observed, written
+from harness.checkers.linearizable.blocks import observed, written
+from harness.checkers.linearizable.moments import NEVER
 from harness.checkers.operations import Operation
 
 
@@ -31,16 +32,25 @@ def is_writer(operation: Operation) -> bool:
 
 
 class Support:
-    """What every operation of one register's history needs to stand on."""
+    """What the operations of one register's history need to stand on."""
 
-    def __init__(self, operations: Sequence[Operation], initial: Hashable) -> None:
+    def __init__(
+        self, operations: Sequence[Operation], initial: Hashable, part: Iterable[Operation] | None = None
+    ) -> None:
+        """`part`: only these are going to be asked about, which is quicker."""
         self.initial = initial
         self.writers: list[Operation] = []
         self.writers_of: dict[Hashable, list[Operation]] = {}
+        seen = None if part is None else _seen_by(part)
         for operation in operations:
-            if is_writer(operation):
-                self.writers.append(operation)
-                self.writers_of.setdefault(written(operation), []).append(operation)
+            if operation.f != "read" and is_writer(operation):
+                value = written(operation)
+                if seen is None or value in seen:
+                    self.writers.append(operation)
+                    self.writers_of.setdefault(value, []).append(operation)
+
+    def is_closed(self, operations: Collection[Operation]) -> bool:
+        return len(self.closed(operations)) == len(operations)
 
     def closed(self, operations: Iterable[Operation]) -> list[Operation]:
         """The greatest closed part of them, in the order given."""
@@ -76,3 +86,13 @@ class Support:
         return [
             writer for writer in self.writers if writer.began < until and (writer.ended is None or writer.ended > since)
         ]
+
+
+def _seen_by(operations: Iterable[Operation]) -> set[Hashable] | None:
+    """The values that these operations saw; None if any other may matter too, for one was refused."""
+    seen: set[Hashable] = set()
+    for operation in operations:
+        if is_refusal(operation):
+            return None
+        seen.update(observed(operation))
+    return seen

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.checkers.linearizable.budget import Budget, Stopped
 from harness.checkers.linearizable.decide import Answer, decide
 from harness.checkers.linearizable.explain import Story
 from harness.checkers.linearizable.support import Support
+from harness.checkers.linearizable.telling.projection import values_of
+from harness.checkers.linearizable.telling.proofs import Proof, prove
 from harness.checkers.operations import Operation
 from harness.models.model import Model
+from harness.models.queue import Queue, Stack
 from harness.models.register import Register
-
-_MINIMAL_FROM = 2000
-"""Where no proof is at hand, only the last so many operations of the prefix are tried to be enough."""
 
 
 @dataclass
@@ -24,12 +24,9 @@ class Violation:
 
     culprit: Operation
     """The operation that fits nowhere by the time it returns; its return ends the shortest prefix that fails."""
-    operations: list[Operation]
-    """Those that prove it, in order of invocation."""
-    minimal: bool
-    """Whether none of them can be left out (with those that saw its value)."""
-    story: Story | None = None
-    """What it is, if the algorithm that found it knows."""
+    proof: Proof
+    prefix: list[Operation]
+    """The shortest prefix of the history that fails."""
 
 
 def violations(
@@ -42,6 +39,7 @@ def violations(
     budget is spent.
     """
     original = {operation.index: operation for operation in operations}
+    forgotten: list[Operation] = []
     rest = list(operations)
     for number in range(at_most):
         try:
@@ -49,7 +47,7 @@ def violations(
                 answer = decide(rest, model, budget)
             if answer.linearizable:
                 return
-            violation = _first(rest, original, model, answer, budget)
+            violation = _first(rest, original, forgotten, model, answer, budget)
         except Stopped:
             if not number:
                 yield _rough(rest, answer)
@@ -57,6 +55,7 @@ def violations(
         yield violation
         if violation.culprit.ended == max(one.ended or -1 for one in rest):
             return  # without it, the rest is a prefix that is known to be explained
+        forgotten.append(violation.culprit)
         place = next(place for place, one in enumerate(rest) if one.index == violation.culprit.index)
         if model.pure(rest[place]):
             del rest[place]
@@ -64,30 +63,48 @@ def violations(
             rest[place] = _forgotten(rest[place], model)
 
 
+def _concern_line(later: Sequence[Operation], proof: Proof, model: Model) -> bool:
+    """Whether what came later to a queue or a stack may give the lie to an algorithm that knows nothing of it."""
+    return type(model) in (Queue, Stack) and _concern(later, proof, model)
+
+
+def _concern(forgotten: Sequence[Operation], proof: Proof, model: Model) -> bool:
+    """Whether what was forgotten may give the lie to an algorithm that knows nothing of it: nobody took this, it says."""
+    if {one.index for one in forgotten} & {one.index for one in proof.operations}:
+        return True
+    spoken_of = values_of(proof.operations, model) or []
+    return bool(set(values_of(forgotten, model) or []) & set(spoken_of))
+
+
 def _rough(operations: Sequence[Operation], answer: Answer) -> Violation:
     """What can be said without another look."""
     proof = answer.proof or ([answer.failed_at] if answer.failed_at is not None else list(operations[-1:]))
     culprit = answer.failed_at or max(proof, key=lambda operation: operation.ended or -1)
     story = Story(answer.anomaly, answer.sentence) if answer.anomaly else None
-    return Violation(culprit, proof, minimal=False, story=story)
+    return Violation(culprit, Proof(proof, minimal=False, story=story), list(operations))
 
 
 def _first(
     operations: Sequence[Operation],
     original: Mapping[int, Operation],
+    forgotten: Sequence[Operation],
     model: Model,
     answer: Answer,
     budget: Budget,
 ) -> Violation:
     whole = answer
     end, answer = _shortest_prefix(operations, model, answer, budget)
-    if whole.anomaly and _shortest_prefix(whole.proof, model, whole, budget)[0] == end:
+    if whole.anomaly and _shortest_prefix(whole.proof, model, whole, budget, False)[0] == end:
         answer = whole  # it fails there for that reason, and the names of what came later make it plainer
     culprit = next(operation for operation in operations if operation.ended == end)
     prefix = until(operations, end, model)
-    proof, minimal = _proof(prefix, model, answer, culprit, budget)
-    story = Story(answer.anomaly, answer.sentence) if answer.anomaly else None
-    return Violation(original[culprit.index], [original[operation.index] for operation in proof], minimal, story)
+    proof = prove(prefix, model, answer, culprit, budget)
+    proof.operations = [original[operation.index] for operation in proof.operations]
+    proof.certain = [original[operation.index] for operation in proof.certain]
+    later = [one for one in operations if one.began > end or (one.ended or 0) > end]
+    if _concern(forgotten, proof, model) or (answer is not whole and _concern_line(later, proof, model)):
+        proof.story = None
+    return Violation(original[culprit.index], proof, prefix)
 
 
 def until(operations: Sequence[Operation], end: int, model: Model) -> list[Operation]:
@@ -118,14 +135,16 @@ def _unfinished(operation: Operation) -> Operation:
 
 
 def _shortest_prefix(
-    operations: Sequence[Operation], model: Model, answer: Answer, budget: Budget
+    operations: Sequence[Operation], model: Model, answer: Answer, budget: Budget, seen_to_fail: bool = True
 ) -> tuple[int, Answer]:
-    """The position at which the shortest failing prefix ends, and an answer about that prefix.
+    """The position at which the shortest failing prefix ends, and an answer about that prefix. `seen_to_fail`: whether these
+    operations were judged, and are no mere part of what was.
 
     Every prefix of a history that can be explained can be explained, so this bisects. What an answer proves often names
     the event itself: every other look is right before the shortest prefix known to fail.
     """
     ends = sorted(operation.ended for operation in operations if operation.ended is not None)
+    judged = len(ends) - 1 if seen_to_fail else -1
     good, bad = -1, _end_of(answer, ends, len(ends) - 1, model, budget)
     look_right_before = True
     while answer.failed_at is None and bad - good > 1:
@@ -135,10 +154,43 @@ def _shortest_prefix(
         if attempt.linearizable:
             good = probe
         else:
-            answer, bad = attempt, _end_of(attempt, ends, probe, model, budget)
+            answer, judged, bad = attempt, probe, _end_of(attempt, ends, probe, model, budget)
     if answer.failed_at is not None and answer.failed_at.ended is not None:
-        return answer.failed_at.ended, answer  # the search walks through time, and stops where it fails
+        bad = bisect_left(ends, answer.failed_at.ended)  # the search walks through time, and stops where it fails
+    if bad == judged:
+        return ends[bad], answer
+    return _verified(operations, ends, bad, model, answer, budget)
+
+
+def _verified(
+    operations: Sequence[Operation], ends: list[int], bad: int, model: Model, answer: Answer, budget: Budget
+) -> tuple[int, Answer]:
+    """That prefix, if it fails. What was found with the whole history at hand may need an answer that came later only: an
+    operation that is open may still do what it turned out not to have done. Then it is the next prefix that does fail."""
+    prefix = until(operations, ends[bad], model)
+    if _is_proved(prefix, ends[bad], model, answer, budget) or not decide(prefix, model, budget).linearizable:
+        return ends[bad], answer
+    good, bad = bad, len(ends) - 1
+    while bad - good > 1:
+        probe = (good + bad) // 2
+        attempt = decide(until(operations, ends[probe], model), model, budget)
+        if attempt.linearizable:
+            good = probe
+        else:
+            answer, bad = attempt, probe
     return ends[bad], answer
+
+
+def _is_proved(prefix: Sequence[Operation], end: int, model: Model, answer: Answer, budget: Budget) -> bool:
+    """Whether the answer's proof fails by itself, and so proves that the prefix fails: operations of a register that had
+    returned by then, and that stand on nothing else in it (`support`)."""
+    if type(model) is not Register or not answer.proof or answer.failed_at is not None:
+        return False
+    if any(operation.ended is not None and operation.ended > end for operation in answer.proof):
+        return False
+    if not Support(prefix, model.initial(), answer.proof).is_closed(answer.proof):
+        return False
+    return not decide(answer.proof, model, budget).linearizable
 
 
 def _end_of(answer: Answer, ends: list[int], bad: int, model: Model, budget: Budget) -> int:
@@ -147,84 +199,3 @@ def _end_of(answer: Answer, ends: list[int], bad: int, model: Model, budget: Bud
     if last is not None and not decide(answer.proof, model, budget).linearizable:
         return min(bad, bisect_left(ends, last))
     return bad
-
-
-def _proof(
-    prefix: list[Operation], model: Model, answer: Answer, culprit: Operation, budget: Budget
-) -> tuple[list[Operation], bool]:
-    def fails(operations: list[Operation]) -> bool:
-        return not decide(operations, model, budget).linearizable
-
-    if answer.anomaly:
-        return answer.proof, True
-    if type(model) is not Register:
-        return _without_observers(prefix, model, answer, culprit, fails), False
-    support = Support(prefix, model.initial())
-
-    start = prefix
-    if answer.proof:
-        proof = support.closed(answer.proof)
-        if len(proof) == len(answer.proof) and fails(proof):
-            start = proof
-    if len(start) > _MINIMAL_FROM:
-        recent = support.closed(start[-_MINIMAL_FROM:])
-        start = recent if fails(recent) else start
-    return minimal(start, support.closed, fails)
-
-
-def _without_observers(
-    prefix: list[Operation],
-    model: Model,
-    answer: Answer,
-    culprit: Operation,
-    fails: Callable[[list[Operation]], bool],
-) -> list[Operation]:
-    """What can be told of any model: an operation that changes nothing can be left out, if the rest still fails.
-
-    Others can't, for what followed may have stood on them.
-    """
-    if len(prefix) > _MINIMAL_FROM:
-        return [operation for operation in prefix if _overlap(operation, culprit)]
-    if answer.proof:
-        known = {operation.index for operation in prefix}
-        prefix = [operation for operation in answer.proof if operation.index in known]
-    indexes = {operation.index for operation in prefix if model.pure(operation)}
-
-    def whole(observers: list[Operation]) -> list[Operation]:
-        kept = {operation.index for operation in observers}
-        return [operation for operation in prefix if operation.index not in indexes or operation.index in kept]
-
-    observers = [operation for operation in prefix if operation.index in indexes]
-    return whole(minimal(observers, list, lambda kept: fails(whole(kept)))[0])
-
-
-def _overlap(one: Operation, other: Operation) -> bool:
-    return (one.ended is None or one.ended > other.began) and (other.ended is None or other.ended > one.began)
-
-
-def minimal(
-    operations: list[Operation],
-    closed: Callable[[list[Operation]], list[Operation]],
-    fails: Callable[[list[Operation]], bool],
-) -> tuple[list[Operation], bool]:
-    """Leave out what can be left out, first in large pieces, then one by one, while the closed rest still fails.
-
-    Returns what is left and whether it is minimal: it isn't if the budget ran out on the way.
-    """
-    kept = operations
-    size = max(1, len(kept) // 2)
-    try:
-        while True:
-            start, shrunk = 0, False
-            while start < len(kept):
-                trial = closed(kept[:start] + kept[start + size :])
-                if fails(trial):
-                    kept, shrunk = trial, True
-                else:
-                    start += size
-            if size == 1 and not shrunk:
-                return kept, True
-            if not shrunk or size > len(kept):
-                size = max(1, min(size, len(kept)) // 2)
-    except Stopped:
-        return kept, False

@@ -1,0 +1,175 @@
+"""Logs whose values are appended once: decided in O(n log n), n with the size of all that was read.
+
+What was read must be the beginning of the longest read. So that tells the places of all values in it; a result tells the
+place of the others; and `steps` decides whether places and lengths fit, and gives the places that are left to appends
+whose place nobody knows. A crashed append happened only if somebody saw it, or if a place must be filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from harness.checkers.anomalies import Anomaly
+from harness.checkers.linearizable.budget import Budget
+from harness.checkers.linearizable.decision import Contradiction, Decision, Undecided, decided
+from harness.checkers.linearizable.explain import asked, called, returned, what, who
+from harness.checkers.linearizable.moments import end_of
+from harness.checkers.linearizable.steps import Backwards, Explained, Steps, TooFew, TooMany, TwoOnOnePlace
+from harness.checkers.operations import Operation
+from harness.models.values import canonical, show
+
+_MOST_SHOWN = 7
+
+
+def decide(operations: Sequence[Operation], budget: Budget) -> Decision:
+    """Decide one log, empty at first; undecided if a value was appended twice. Raises `Stopped`."""
+    return decided(lambda: order(operations, budget))
+
+
+def order(operations: Sequence[Operation], budget: Budget) -> list[Operation]:
+    """An order that explains the operations. Raises `Contradiction`, `Undecided`, `Stopped`."""
+    log = _Log(operations, budget)
+    log.settle()
+    return log.steps.order()
+
+
+class _Log(Explained):
+    def __init__(self, operations: Sequence[Operation], budget: Budget) -> None:
+        self.budget = budget
+        self.steps = Steps(budget)
+        self.appends: dict[Hashable, Operation] = {}
+        self.place_read: dict[Operation, int] = {}
+        """Of what was read: its place, counted from 1."""
+        for operation in budget.each(operations):
+            if operation.f == "append":
+                value = canonical(operation.value)
+                if value in self.appends:
+                    raise Undecided(f"the value {show(operation.value)} was not appended only once")
+                self.appends[value] = operation
+        self.reads = [operation for operation in operations if operation.f == "read" and operation.type == "ok"]
+        self.longest = max(self.reads, key=lambda read: len(read.result), default=None)
+        if self.longest is not None:
+            self._look_at_longest(self.longest)
+        for read in self.reads:
+            self._look_at(read)
+        for append in budget.each(self.appends.values()):
+            self._place(append)
+
+    def _look_at_longest(self, read: Operation) -> None:
+        for place, value in enumerate(self.budget.each(read.result), start=1):
+            append = self.appends.get(canonical(value))
+            said = f"{who(read)} read {show(value)} at place {place - 1} of the log{asked(read)} at {returned(read)}"
+            if append is None:
+                raise Contradiction(f"{said}, but nobody ever appended it", [read], "value from nowhere")
+            if append in self.place_read:
+                raise Contradiction(
+                    f"{said}, and at place {self.place_read[append] - 1} too, but it was appended only once",
+                    [append, read],
+                    "appended twice",
+                )
+            self.place_read[append] = place
+
+    def _look_at(self, read: Operation) -> None:
+        self.budget.look()
+        longest = self.longest
+        assert longest is not None
+        length = len(read.result)
+        if read is not longest and read.result != longest.result[:length]:
+            # Equal as Python sees it is not always equal as JSON, and the other way round: look at it closely.
+            for place, (one, other) in enumerate(zip(read.result, longest.result, strict=False)):
+                if canonical(one) != canonical(other):
+                    raise Contradiction(
+                        f"{who(read)} read {show(one)} at place {place} of the log{asked(read)} at {returned(read)}, and "
+                        f"{who(longest)} read {show(other)} there{asked(longest)} at {returned(longest)}",
+                        [read, longest],
+                        "logs differ",
+                    )
+        self.steps.saw(length, read)
+
+    def _place(self, append: Operation) -> None:
+        known = self.place_read.get(append)
+        told = append.result + 1 if append.type == "ok" and append.result is not None else None
+        if told is not None and (told < 1 or (known is not None and known != told)):
+            assert self.longest is not None or told < 1
+            reader = self.longest
+            seen = f", but {who(reader)} read it at place {known - 1}{asked(reader)}" if known and reader else ""
+            proof = [append] if not seen or self.longest is None else [append, self.longest]
+            raise Contradiction(
+                f"{who(append)} was told place {append.result} for {show(append.value)}{asked(append)} at "
+                f"{returned(append)}{seen}",
+                proof,
+                "logs differ" if seen else "no such place",
+            )
+        place = known or told
+        if place is None:
+            self.steps.free.append(append)
+            return
+        try:
+            self.steps.placed(place, append)
+        except TwoOnOnePlace as two:
+            raise self._two(two, place) from None
+
+    # What follows is needed only once, to explain a contradiction.
+
+    def _two(self, two: TwoOnOnePlace, place: int) -> Contradiction:
+        proof = [two.one, two.other]
+        told = all(append.type == "ok" and append.result == place - 1 for append in proof)
+        if self.longest is not None and not told:
+            proof.append(self.longest)
+        return Contradiction(
+            f"{what(two.one)} was given place {place - 1} of the log by {returned(two.one)}, and so was {what(two.other)} by "
+            f"{returned(two.other)}",
+            proof,
+            "log position taken twice",
+        )
+
+    def _backwards(self, backwards: Backwards) -> Contradiction:
+        early, late = backwards.early, backwards.late
+        anomaly: Anomaly = "value from the future" if early.f == "read" else "out of order"
+        if late.f == "read":
+            anomaly = self._lost_or_stale(late)
+        return Contradiction(
+            f"{self._told(early)} by {returned(early)}, but {self._told(late)}, which was called only at {called(late)}",
+            {early, late} | self._shown_by(early, late),
+            anomaly,
+        )
+
+    def _too_few(self, few: TooFew) -> Contradiction:
+        return Contradiction(
+            f"{self._told(few.witness)} by {returned(few.witness)}, but only {len(few.called)} appends had been called by then",
+            [few.witness, *(few.called if len(few.called) <= _MOST_SHOWN else [])],
+            "no such place",
+        )
+
+    def _too_many(self, many: TooMany) -> Contradiction:
+        late, done, early = many.late, many.done, many.early
+        since = "" if early is None else f" after {self._told(early)} by {returned(early)}"
+        if len(done) == 1:
+            said = f"{what(done[0])} was acknowledged at {returned(done[0])}{since}"
+        else:
+            said = f"{len(done)} appends{since} were acknowledged by {called(late)}"
+        proof = {late, *(done if len(done) <= _MOST_SHOWN else done[:1]), *([] if early is None else [early])}
+        return Contradiction(
+            f"{said}, but {self._told(late)}, which was called after that and leaves no room for "
+            f"{'it' if len(done) == 1 else 'all of them'}",
+            proof | self._shown_by(*proof),
+            self._lost_or_stale(late) if late.f == "read" else "lost entry",
+        )
+
+    def _lost_or_stale(self, late: Operation) -> Anomaly:
+        """Of a read that saw too little: stale if somebody saw more in the end, who looked at the same time or later."""
+        seen = any(len(read.result) > len(late.result) and end_of(read) > late.began for read in self.reads)
+        return "stale read" if seen else "lost entry"
+
+    def _told(self, operation: Operation) -> str:
+        if operation.f == "read":
+            count = len(operation.result)
+            return f"{who(operation)} read {count} value{'' if count == 1 else 's'}{asked(operation)}"
+        place = self.place_read.get(operation) or (operation.result or 0) + 1
+        return f"{what(operation)} was given place {place - 1}"
+
+    def _shown_by(self, *operations: Operation) -> set[Operation]:
+        """The longest read, if it tells the place of one of the appends."""
+        return (
+            {self.longest} if self.longest is not None and any(one in self.place_read for one in operations) else set()
+        )

@@ -1,0 +1,47 @@
+"""What people call a violation of a counter."""
+
+from __future__ import annotations
+
+from harness.checkers.linearizable.explain import Story, asked, called, returned, who
+from harness.checkers.linearizable.telling import generic
+from harness.checkers.linearizable.telling.case import Case, done
+from harness.checkers.operations import Operation
+from harness.models.values import show
+
+_MOST_TOLD = 4
+
+
+def story(case: Case) -> Story:
+    late = case.culprit
+    sums = [state for state in case.states if isinstance(state, int)]
+    if not sums or late.result is None:
+        return generic.story(case)
+    added = late.value if late.f == "add" else 0
+    least, most = min(sums) + added, max(sums) + added
+    said = f"{who(late)} {_answer(late)}{asked(late)}, asked at {called(late)} and answered at {returned(late)}"
+    if late.result < least:
+        return Story("counter too low", f"{said}, but the sum was at least {least} by then{_because(case)}")
+    if late.result > most:
+        return Story("counter too high", f"{said}, but the sum was at most {most} by then{_because(case)}")
+    return Story("no such sum", f"{said}, but no choice of the additions gives that{_because(case)}")
+
+
+def _answer(one: Operation) -> str:
+    if one.f == "add":
+        return f"added {show(one.value)} and was told the sum {show(one.result)}"
+    return f"read {show(one.result)}"
+
+
+def _because(case: Case) -> str:
+    others = case.others
+    if not others:
+        return ""
+    told = [_done(one) for one in others[:_MOST_TOLD]]
+    more = f", and {len(others) - _MOST_TOLD} more such operations" if len(others) > _MOST_TOLD else ""
+    return f": {', and '.join(told)}{more}"
+
+
+def _done(one: Operation) -> str:
+    if one.f == "add" and one.result is not None:
+        return f"{who(one)} {_answer(one)}{asked(one)} by {returned(one)}"
+    return done(one)
