@@ -17,6 +17,8 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple, TypedDict
 
+_as_text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 class Operation(TypedDict):
     """What a client wants: `{"f": "cas", "key": "x", "value": [1, 2]}`."""
@@ -77,5 +79,4 @@ class Machine(ABC):
 
     def digest(self) -> str:
         """Twelve hexadecimal digits; equal for equal states."""
-        text = json.dumps(self.snapshot(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(_as_text(self.snapshot()).encode()).hexdigest()[:12]

@@ -116,6 +116,8 @@ class Host:
         self._synced_while_paused = False
         self._sync_times = world.chance.stream("sync", replica)
         self._ways = {peer: world.network.requests[Link(replica, peer)] for peer in peers}
+        self.asked_by = world.network.requests[Link(CLIENT, replica)]
+        """The way of clients' requests to here."""
         self._answers_to = world.network.responses[Link(CLIENT, replica)]
 
     # ---- what happens to it
@@ -171,7 +173,7 @@ class Host:
             return
         self.disk.tear(1.0)
         assert self.protocol is not None
-        self.world.told(self.id, self.protocol)
+        self.world.told(self.id, self.protocol.invariants())
         count = int(draw("torn output", self.id, self.incarnation) * (len(self.outgoing) + 1))
         self._let_out(self.outgoing[:count], [])
 
@@ -355,7 +357,8 @@ class Host:
     def _finish(self) -> None:
         """What was done is durable: tell the witness, let the output leave, and go on with what came meanwhile."""
         assert self.protocol is not None
-        self.world.told(self.id, self.protocol)
+        if claims := self.protocol.invariants():
+            self.world.told(self.id, claims)
         if self.outgoing or self.answers:
             outgoing, self.outgoing = self.outgoing, []
             answers, self.answers = self.answers, []

@@ -192,7 +192,7 @@ class Witness:
             return
         self._decided[key] = (claim.value, replica)
         fitting = {b: votes.voters for b, votes in self._votes.get(key, {}).items() if votes.value == claim.value}
-        if not any(len(voters) >= claim.needed for voters in fitting.values()):
+        if max(map(len, fitting.values()), default=0) < claim.needed:
             accepted = "; ".join(f"{' and '.join(voters)} under {ballot}" for ballot, voters in fitting.items())
             value = _short(tell(claim.value, claim.how))
             sentence = (

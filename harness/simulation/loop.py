@@ -49,27 +49,17 @@ class Loop:
         self._number += 1
         heapq.heappush(self._heap, (self.now + delay_ns, self._number, event, arguments))
 
-    def run(self, until_ns: int, until: Callable[[], bool] | None = None) -> bool:
-        """Let time pass until `until_ns`, or until the condition holds, asked after every event; tells whether it does.
-
-        It doesn't when the loop was stopped.
-
-        Raises `TooManyEvents`.
-        """
+    def run(self, until_ns: int) -> None:
+        """Let time pass until `until_ns`, unless the loop is stopped. Raises `TooManyEvents`."""
         heap, pop = self._heap, heapq.heappop
-        if until is not None and until():
-            return True
         while heap and heap[0][0] <= until_ns and not self.stopped:
             self.now, _, event, arguments = pop(heap)
             event(*arguments)
             self.events += 1
             if self.events > self._most_events:
                 raise TooManyEvents(self._too_many())
-            if until is not None and until():
-                return True
         if not self.stopped:
             self.now = max(self.now, until_ns)
-        return False
 
     def _too_many(self) -> str:
         return (

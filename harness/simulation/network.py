@@ -59,6 +59,8 @@ _LONGEST_QUEUE_NS = SECOND
 """A message that would wait longer than this for a slow link is dropped by its sender (see `node.links`)."""
 _LONGEST_JITTER = 20
 """An exponential jitter is at most so many times its mean."""
+_MODE_CLEAR = Mode.CLEAR
+"""An enumeration looks its members up anew each time."""
 _CUTTING = (Mode.RESET, Mode.DROP, Mode.REFUSE)
 
 Deliver = Callable[..., object]
@@ -236,7 +238,6 @@ class VirtualNetwork:
         draw = known[0]
         # The same number of draws for every message, whatever becomes of it.
         place, mishap, lateness, order = draw(), draw(), draw(), draw()
-        loop = self._loop
         if self._exponential:
             jitter = -math.log(1.0 - place)
             delay = self._delay_ns + int(self._jitter_ns * (jitter if jitter < _LONGEST_JITTER else _LONGEST_JITTER))
@@ -246,14 +247,15 @@ class VirtualNetwork:
         if not self._plain or fate != "on time" or way.condition is not CLEAR:
             return self._carry_with_care(way, kind, known[1], text, delay, fate, order, deliver, arguments)
         way.passed_bytes += len(text) + _ENVELOPE_BYTES
+        loop = self._loop
         arrival = loop.now + delay
         if order >= self._overtaking:
             if arrival < way.latest:
                 arrival = way.latest
             else:
                 way.latest = arrival
-        loop.at(arrival, self._arrive, way, "", text, deliver, arguments)
-        return Mode.CLEAR
+        loop.at(arrival, self._arrive_plainly, way, deliver, arguments, text)
+        return _MODE_CLEAR
 
     def _carry_with_care(
         self,
@@ -342,6 +344,11 @@ class VirtualNetwork:
         if self._trace is not None:
             self._step(way, "deliver", name, text)
         deliver(*arguments, text)
+
+    def _arrive_plainly(self, way: Way, deliver: Deliver, arguments: tuple[Any, ...], text: bytes) -> None:
+        """As `_arrive`, of a message without a name."""
+        if way.condition is CLEAR or way.condition.mode not in _CUTTING:
+            deliver(*arguments, text)
 
     def _new_kind(self, way: Way, kind: str) -> list[Any]:
         known = way.kinds[kind] = [self._chance.stream("message", way.name, kind).random, 0]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from faults.cluster import CLIENT, Link, Mode
+from faults.cluster import Mode
 from harness.simulation.chance import Chance
 from harness.simulation.copies import encode
 from harness.simulation.host import CLOSED, Host, HostIo, Tell
@@ -15,6 +15,7 @@ from harness.simulation.network import Edits, VirtualNetwork
 from harness.simulation.trace import Trace
 from harness.spec import RunSpec
 from node.flaws import flawed
+from node.invariants import Claim
 from node.machine import Operation
 from node.machines import MACHINES
 from node.protocol import Outcome, Protocol, Request
@@ -56,6 +57,8 @@ class World:
         self.on_moment: OnMoment | None = None
         """Told of what replicas do, if anybody wants to know."""
         self._tokens = 0
+        self._timeout_ns = round(spec.clients.timeout_seconds * SECOND)
+        self._late = Outcome.info(f"no answer within {spec.clients.timeout_seconds:g} s")
         edits = {**(spec.script.messages if spec.script else {}), **(edits or {})}
         self.network = VirtualNetwork(self.loop, self.chance, spec.simulation, self.replicas, edits, trace)
         self.hosts: dict[str, Host] = {}
@@ -87,13 +90,12 @@ class World:
         drift = settings.clock_drift * (2.0 * self.chance.draw("clock drift", replica) - 1.0)
         return offset, 1.0 + drift
 
-    def told(self, replica: str, protocol: Protocol) -> None:
+    def told(self, replica: str, claims: Iterable[Claim]) -> None:
         """A turn of the replica is durable: let the witness hear what it says of itself."""
-        claims = protocol.invariants()
-        if claims:
-            self.witness.told(self.loop.now - self.began_ns, replica, claims)
-            if len(self.witness.broken) != self._laws_broken:
-                self._look_for_broken()
+        witness = self.witness
+        witness.told(self.loop.now - self.began_ns, replica, claims)
+        if len(witness.broken) != self._laws_broken:
+            self._look_for_broken()
 
     def acknowledged(self, replica: str, request: Request, result: Any) -> None:
         """An ok leaves the replica."""
@@ -121,17 +123,15 @@ class World:
         As `harness.replica_session` has it: only a connection that was refused proves that nothing happened.
         """
         self._tokens += 1
-        host, timeout_seconds = self.hosts[replica], self.spec.clients.timeout_seconds
+        host = self.hosts[replica]
         asked = _Asked(host, self._tokens, tell)
-        way = self.network.requests[Link(CLIENT, replica)]
-        mode = self.network.carry(way, client, encode(operation), asked.arrive, client, number)
+        mode = self.network.carry(host.asked_by, client, encode(operation), asked.arrive, client, number)
         if mode is Mode.REFUSE:
             self.loop.after(MILLISECOND // 2, asked.hear, Outcome.fail(REFUSED))
         elif mode is Mode.RESET:
             self.loop.after(MILLISECOND // 2, asked.hear, Outcome.info(CLOSED))
         else:
-            late = Outcome.info(f"no answer within {timeout_seconds:g} s")
-            self.loop.after(round(timeout_seconds * SECOND), asked.hear, late)
+            self.loop.after(self._timeout_ns, asked.hear, self._late)
 
 
 class _Asked:

@@ -40,7 +40,8 @@ class Detector:
 
     def alive(self) -> list[str]:
         """The peers believed alive, sorted by number."""
-        return [peer for peer in self.io.peers if self.is_alive(peer)]
+        heard_at, now, limit = self._heard_at, self.io.now(), self.suspect_seconds
+        return [peer for peer in self.io.peers if peer in heard_at and now - heard_at[peer] <= limit]
 
     def tick(self) -> float:
         """To be called every `heartbeat_seconds`. Returns the seconds for which this replica itself was absent.

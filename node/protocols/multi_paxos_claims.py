@@ -20,6 +20,8 @@ SAME_STATE = "replicas that have applied as much are equal"
 SAME_CLIENTS = "replicas that have applied as much remember the same of their clients"
 NOTHING_LOST = "a new leader knows everything that was acknowledged before it stood"
 
+_as_text = json.JSONEncoder(sort_keys=True).encode
+
 EXECUTED_KEPT = 1_024
 """More than a replica carries out between two questions of a witness; where nobody asks, the bound."""
 
@@ -98,4 +100,4 @@ def _words(ballot: Ballot) -> str:
 
 
 def _digest(value: Any) -> int:
-    return zlib.crc32(json.dumps(value, sort_keys=True).encode())
+    return zlib.crc32(_as_text(value).encode())
