@@ -8,8 +8,8 @@ there, in containers that are up already. Both together are to stay under 3 s on
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -53,8 +53,14 @@ def measure(kind: Kind, repetitions: int) -> tuple[float, float]:
     return statistics.median(first), statistics.median(last)
 
 
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repetitions", type=int, nargs="?", default=3, help="how many cells of each kind (%(default)s)")
+    return parser.parse_args()
+
+
 def main() -> None:
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    repetitions = options().repetitions
     table = Table(title=f"medians of {repetitions} cells")
     for column in ("cluster", "start to first operation", "last operation to end", "together", "of local's", "at most"):
         table.add_column(column, justify="left" if column == "cluster" else "right")

@@ -10,6 +10,7 @@ decodes the answer. At least 0.7 of the bare loop is what we ask of ourselves.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
 import subprocess
@@ -104,7 +105,15 @@ def harness_loop(address: str, threads: int, seconds: float) -> float:
     return counts["ok"] / took
 
 
-def main(seconds: float = 2.0, turns: int = 5, threads: int = 10) -> None:
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", type=float, nargs="?", default=2.0, help="how long a turn is (%(default)s)")
+    parser.add_argument("turns", type=int, nargs="?", default=5, help="how many each has (%(default)s)")
+    parser.add_argument("threads", type=int, nargs="?", default=10, help="of each (%(default)s)")
+    return parser.parse_args()
+
+
+def main(seconds: float, turns: int, threads: int) -> None:
     command = [sys.executable, __file__, "serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -130,4 +139,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         asyncio.run(serve())
     else:
-        main(*(kind(text) for kind, text in zip((float, int, int), sys.argv[1:], strict=False)))
+        main(**vars(options()))

@@ -11,7 +11,7 @@ What an operation costs exactly, message by message, is counted on a simulated c
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -89,9 +89,18 @@ def median_ms(path: Path) -> float:
     return sorted(spans)[len(spans) // 2] / 1e6 if spans else float("nan")
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "seconds", type=float, nargs="?", default=5.0, help="for which clients work on each (%(default)s)"
+    )
+    parser.add_argument("processes", type=int, nargs="?", default=10, help="how many clients (%(default)s)")
+    return parser.parse_args()
+
+
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    processes = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+    asked = arguments()
+    seconds, processes = asked.seconds, asked.processes
     table = Table(title=f"{processes} clients, {seconds:g} s each, local replicas, embedded proxies, no faults")
     for column in ("protocol", "replicas", "operations/s", "ratio to 1", "median ms", "messages/op"):
         table.add_column(column, justify="left" if column == "protocol" else "right", no_wrap=True)

@@ -8,6 +8,7 @@ that answers at once. The toxics add no delay, so what they cost is their handli
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import multiprocessing
@@ -188,6 +189,7 @@ def show(figures: dict[str, Figures]) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     receiver, sender = multiprocessing.Pipe(duplex=False)
     service = multiprocessing.get_context("spawn").Process(target=serve, args=(sender,), daemon=True)
     service.start()

@@ -15,11 +15,11 @@ What we ask of ourselves: 100 simulated seconds a second with 3 replicas, and 30
 
 from __future__ import annotations
 
+import argparse
 import heapq
 import itertools
 import random
 import statistics
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -166,7 +166,13 @@ def runs_per_minute(replicas: int, seed: int) -> float:
     return 60 / (time.process_time() - began)
 
 
-def main(turns: int = 7) -> None:
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("turns", type=int, nargs="?", default=7, help="how often each is measured (%(default)s)")
+    return parser.parse_args()
+
+
+def main(turns: int) -> None:
     kinds: dict[str, tuple[str, Callable[[int, int], float]]] = {
         "bare": ("simulated seconds a second", bare_seconds),
         "simulated": ("simulated seconds a second", simulated_seconds),
@@ -190,4 +196,4 @@ def _told(measured: Sequence[float]) -> Any:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(options().turns)
