@@ -23,8 +23,8 @@ demo: $(VENV)/.base  ## three short cells on local processes: verdicts, and a re
 test: $(VENV)/.dev  ## all tests: fast ones, real processes, real containers
 	@scripts/test
 
-test-fast: $(VENV)/.dev  ## the tests without real clusters: about two minutes
-	@$(BIN)/pytest -q -m "not slow and not docker"
+test-fast: $(VENV)/.dev  ## the tests without real clusters: under two minutes
+	@$(BIN)/pytest -q -n auto --maxprocesses 4 -m "not slow and not docker"
 
 test-soundness: $(VENV)/.dev  ## the checkers against brute force, at length
 	@RASHOMON_SOUNDNESS=20000 $(BIN)/pytest -q -s --timeout 7200 tests/test_linearizable_soundness.py \
