@@ -624,10 +624,8 @@ class CarriesOutTwice(MultiPaxos):
 class SaysFailWhenItDoesNotKnow(MultiPaxos):
     def _step_down(self, reason: str) -> None:
         super()._step_down(reason)
-        for waiting in self.waiting.values():
-            for request in waiting.requests:
-                self.io.reply(request, Outcome.fail("not the leader"))
-        self.waiting.clear()
+        for id in list(self.waiting):
+            self.waiting.turn_away(id, "not the leader")
 
 
 class ReadsLocally(MultiPaxos):

@@ -13,7 +13,7 @@ from harness.errors import BadInput
 from harness.explore.cli import usable_cores
 
 RUNS = 1000
-SHRINK_SECONDS = 20.0
+SHRINK_SECONDS = 60.0
 
 
 @click.command()

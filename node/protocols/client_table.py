@@ -9,9 +9,10 @@ Source: Liskov and Cowling, "Viewstamped Replication Revisited" (2012), section 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from node.protocol import Outcome
+from node.protocol import Io, Outcome, Request
 
 
 class ClientTable(dict[str, list[Any]]):
@@ -34,3 +35,15 @@ class ClientTable(dict[str, list[Any]]):
             return Outcome.ok(result)
         # It may have been carried out in its time. That it won't be from now on is no help to anybody.
         return Outcome.info("an earlier request than the last one of this client: its result is forgotten")
+
+    def answer(self, io: Io, request: Request) -> bool:
+        """Reply to a request that is not newer than the last one of its client; tells whether it is so."""
+        outcome = self.outcome(request.client, request.sequence)
+        if outcome is not None:
+            io.reply(request, outcome)
+        return outcome is not None
+
+    def restore(self, clients: Mapping[str, list[Any]]) -> None:
+        """Be as this snapshot of a table is."""
+        self.clear()
+        self.update(clients)

@@ -66,7 +66,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -77,6 +77,7 @@ from node.protocol import Io, Message, Outcome, Protocol, Record, Request, Statu
 from node.protocols.client_table import ClientTable
 from node.protocols.detector import Detector, DetectorOptions
 from node.protocols.multi_paxos_claims import EXECUTED_KEPT, Executed, MultiPaxosClaims
+from node.protocols.waiting_room import WaitingRoom
 
 Ballot = tuple[int, int]
 """Round, then the number of the replica that owns it."""
@@ -84,7 +85,6 @@ Command = list[Any]
 """One request in a decree: `[client, sequence, operation]`."""
 Decree = list[Command]
 """What stands in a slot: the requests to be carried out, in order. The empty one is the no-op."""
-RequestId = tuple[str, int]
 
 NO_BALLOT: Ballot = (0, 0)
 REQUESTS_PER_DECREE = 64
@@ -92,6 +92,7 @@ ENTRIES_PER_MESSAGE = 64
 SLOTS_AHEAD_PER_WINDOW = 8
 """An acceptor looks this many windows past what it has applied, and ignores what lies beyond: it has to catch up."""
 QUEUE_LIMIT = 10_000
+ANOTHER_DECREE = "another decree was chosen in its place"
 
 
 class MultiPaxosOptions(DetectorOptions):
@@ -115,15 +116,6 @@ class Proposal:
     decree: Decree
     accepted_by: set[str]
     sent_at: float
-
-
-@dataclass
-class Waiting:
-    """A request that a client waits for here. `slot` is where it was proposed, None while it is queued."""
-
-    since: float
-    slot: int | None = None
-    requests: list[Request] = field(default_factory=list)
 
 
 @dataclass
@@ -204,9 +196,8 @@ class MultiPaxos(Protocol):
         self.inherited = 0
         """Up to this slot, what stands in it may have been decided before this replica led."""
         self.queue: deque[Command] = deque()
-        self.waiting: dict[RequestId, Waiting] = {}
-        self.proposed_here: dict[int, list[RequestId]] = {}
-        """By slot: the requests whose fate is decided with it."""
+        self.waiting = WaitingRoom(io, self.clients, self._leader)
+        """By slot, once they are proposed."""
         # Who is there.
         self.detector = Detector(io, options)
         self.signs: dict[str, Sign] = {}
@@ -262,7 +253,7 @@ class MultiPaxos(Protocol):
         self._consider_standing()
         self._heartbeat(self.io.peers)
         self._fetch_if_stuck()
-        self._answer_overdue()
+        self.waiting.give_up(self.options.answer_seconds, "proposed, and not yet decided")
 
     @property
     def role(self) -> str:
@@ -297,50 +288,18 @@ class MultiPaxos(Protocol):
     # ---- clients
 
     def on_request(self, request: Request) -> None:
-        key = (request.client, request.sequence)
-        if self._is_repeated(*key):
-            self._answer_from_memory(request)
-        elif key in self.waiting:
-            self.waiting[key].requests.append(request)
+        if self._is_repeated(request.client, request.sequence):
+            self.clients.answer(self.io, request)
+        elif (request.client, request.sequence) in self.waiting:
+            self.waiting.admit(request)
         elif not (self.leading or self.candidacy):
             self.io.reply(request, Outcome.fail("not the leader", leader=self._leader()))
         elif len(self.queue) >= QUEUE_LIMIT:
             self.io.reply(request, Outcome.fail("too many requests are queued"))
         else:
-            self.waiting[key] = Waiting(self.io.now(), requests=[request])
+            self.waiting.admit(request)
             self.queue.append([request.client, request.sequence, request.operation])
             self._propose_queued()
-
-    def _answer_from_memory(self, request: Request) -> bool:
-        """Answer a request that is not newer than the last one of its client which was carried out."""
-        outcome = self.clients.outcome(request.client, request.sequence)
-        if outcome is not None:
-            self.io.reply(request, outcome)
-        return outcome is not None
-
-    def _answer_waiting(self, key: RequestId) -> None:
-        """Answer whoever waits here for a request that has just been carried out, or was before."""
-        waiting = self.waiting.pop(key, None)
-        for request in waiting.requests if waiting else []:
-            self._answer_from_memory(request)
-
-    def _settle_slot(self, slot: int) -> None:
-        """The slot is decided: requests that were proposed for it here, and aren't carried out by now, came to nothing."""
-        for key in self.proposed_here.pop(slot, []):
-            if key not in self.waiting or self.waiting[key].slot != slot:
-                continue
-            for request in self.waiting.pop(key).requests:
-                if not self._answer_from_memory(request):
-                    error = "another decree was chosen in its place"
-                    self.io.reply(request, Outcome.fail(error, leader=self._leader()))
-
-    def _answer_overdue(self) -> None:
-        """Give up on requests that were proposed here so long ago that their clients should be told something."""
-        limit = self.io.now() - self.options.answer_seconds
-        overdue = [key for key, waiting in self.waiting.items() if waiting.since < limit and waiting.slot is not None]
-        for key in overdue:
-            for request in self.waiting.pop(key).requests:
-                self.io.reply(request, Outcome.info("proposed, and not yet decided", leader=self._leader()))
 
     # ---- proposer: phase 1
 
@@ -417,12 +376,8 @@ class MultiPaxos(Protocol):
         while self.leading and self.queue and len(self.proposals) + len(entries) < self.options.window:
             count = min(len(self.queue), REQUESTS_PER_DECREE)
             decree = [self.queue.popleft() for _ in range(count)]
-            keys = [(command[0], command[1]) for command in decree]
-            for key in keys:
-                # One that isn't waited for any more was carried out meanwhile; the table of clients sees to it.
-                if key in self.waiting:
-                    self.waiting[key].slot = self.next_slot
-            self.proposed_here[self.next_slot] = keys
+            # One that isn't waited for any more was carried out meanwhile; the table of clients sees to it.
+            self.waiting.put(self.next_slot, [(client, sequence) for client, sequence, _ in decree])
             entries.append((self.next_slot, decree))
             self.next_slot += 1
         self._propose(entries)
@@ -491,9 +446,7 @@ class MultiPaxos(Protocol):
         self.candidacy = None
         self.proposals.clear()
         for client, sequence, _ in self.queue:
-            waiting = self.waiting.pop((client, sequence), None)
-            for request in waiting.requests if waiting else []:
-                self.io.reply(request, Outcome.fail("not the leader", leader=self._leader()))
+            self.waiting.turn_away((client, sequence), "not the leader")
         self.queue.clear()
 
     def _on_nack(self, message: Message) -> None:
@@ -576,7 +529,7 @@ class MultiPaxos(Protocol):
             self.log[self.applied] = decree
             for command in decree:
                 self._apply(command)
-            self._settle_slot(self.applied)
+            self.waiting.decided(self.applied, ANOTHER_DECREE)
         if self.applied - self.snapshot_at >= self.options.snapshot_every:
             self._compact()
 
@@ -586,7 +539,7 @@ class MultiPaxos(Protocol):
             result = self.machine.apply(operation)
             self.clients.note(client, sequence, result)
             self.executed.append(Executed(self.applied, client, sequence, result))
-        self._answer_waiting((client, sequence))
+        self.waiting.carried_out((client, sequence))
 
     def _is_repeated(self, client: str, sequence: int) -> bool:
         return self.clients.covers(client, sequence)
@@ -600,7 +553,7 @@ class MultiPaxos(Protocol):
     def _restore(self, snapshot: Message) -> None:
         self.applied = snapshot["applied"]
         self.machine.restore(snapshot["machine"])
-        self.clients = ClientTable(snapshot["clients"])
+        self.clients.restore(snapshot["clients"])
         for slots in (self.accepted, self.chosen):
             for slot in [slot for slot in slots if slot <= self.applied]:
                 del slots[slot]
@@ -660,8 +613,7 @@ class MultiPaxos(Protocol):
             self.io.log(f"takes the snapshot of {sender} at slot {message['applied']}")
             self._restore(message)
             self._compact()
-            for slot in [slot for slot in self.proposed_here if slot <= self.applied]:
-                self._settle_slot(slot)
+            self.waiting.decided_up_to(self.applied, ANOTHER_DECREE)
         self._after_learning(sender, message, news)
 
     def _after_learning(self, sender: str, message: Message, news: bool) -> None:

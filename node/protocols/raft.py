@@ -91,9 +91,9 @@ from node.protocol import Io, Message, Outcome, Protocol, ProtocolOptions, Recor
 from node.protocols.client_table import ClientTable
 from node.protocols.raft_claims import EXECUTED_KEPT, Executed, RaftClaims
 from node.protocols.raft_log import Entry, Log
+from node.protocols.waiting_room import WaitingRoom
 
-RequestId = tuple[str, int]
-
+ANOTHER_ENTRY = "another entry was committed in its place"
 UNDECIDED_LIMIT = 10_000
 """A leader takes no more requests while so many entries of its log, or so many reads, are not decided."""
 
@@ -155,15 +155,6 @@ class Candidacy:
     votes: set[str]
 
 
-@dataclass
-class Waiting:
-    """A request that a client waits for here, and the index at which it was put into the log."""
-
-    since: float
-    index: int
-    requests: list[Request]
-
-
 class Read(NamedTuple):
     """A read that is answered when the round `after` is confirmed and the entry `needs` is applied."""
 
@@ -217,9 +208,8 @@ class Raft(Protocol):
         """Since when there was no reason to be content: no leader heard, no vote given, no election begun."""
         self.patience = self._draw_patience()
         self.heard_leader_at: float | None = None
-        self.waiting: dict[RequestId, Waiting] = {}
-        self.put_here: dict[int, RequestId] = {}
-        """By index: the request whose fate is decided with it."""
+        self.waiting = WaitingRoom(io, self.clients, lambda: self.leader)
+        """By index."""
         # The leader's.
         self.progress: dict[str, Progress] = {}
         self.term_begins = 0
@@ -257,7 +247,7 @@ class Raft(Protocol):
         if self.leading:
             self._begin_round()
             self._retry()
-        self._answer_overdue()
+        self.waiting.give_up(self.options.answer_seconds, "in the log, and not yet decided")
 
     @property
     def leading(self) -> bool:
@@ -295,11 +285,10 @@ class Raft(Protocol):
 
     def on_request(self, request: Request) -> None:
         is_query = request.operation["f"] in self.machine.queries
-        if not is_query and self._answer_from_memory(request):
+        if not is_query and self.clients.answer(self.io, request):
             return
-        waiting = self.waiting.get((request.client, request.sequence))
-        if waiting is not None:
-            waiting.requests.append(request)
+        if (request.client, request.sequence) in self.waiting:
+            self.waiting.admit(request)
         elif not self.leading:
             self.io.reply(request, Outcome.fail(f"not the {self.chief}", leader=self.leader))
         elif max(self.log.last - self.applied, len(self.reads)) >= UNDECIDED_LIMIT:
@@ -311,41 +300,11 @@ class Raft(Protocol):
 
     def _put(self, request: Request) -> None:
         """Put a request into the log, and send it out."""
-        key, index = (request.client, request.sequence), self.log.last + 1
-        self.waiting[key] = Waiting(self.io.now(), index, [request])
-        self.put_here[index] = key
+        index = self.log.last + 1
+        self.waiting.admit(request)
+        self.waiting.put(index, [(request.client, request.sequence)])
         self._write(index, [[self.term, [request.client, request.sequence, request.operation]]])
         self._replicate()
-
-    def _answer_from_memory(self, request: Request) -> bool:
-        """Answer a request that is not newer than the last one of its client which was carried out."""
-        outcome = self.clients.outcome(request.client, request.sequence)
-        if outcome is not None:
-            self.io.reply(request, outcome)
-        return outcome is not None
-
-    def _answer_waiting(self, key: RequestId) -> None:
-        """Answer whoever waits here for a request that has just been carried out, or was before."""
-        waiting = self.waiting.pop(key, None)
-        for request in waiting.requests if waiting else []:
-            self._answer_from_memory(request)
-
-    def _settle(self, index: int) -> None:
-        """The index is decided: a request that was put there and isn't carried out by now came to nothing."""
-        key = self.put_here.pop(index, None)
-        if key is None or key not in self.waiting or self.waiting[key].index != index:
-            return
-        for request in self.waiting.pop(key).requests:
-            if not self._answer_from_memory(request):
-                error = "another entry was committed in its place"
-                self.io.reply(request, Outcome.fail(error, leader=self.leader))
-
-    def _answer_overdue(self) -> None:
-        """Give up on requests that were put into the log so long ago that their clients should be told something."""
-        limit = self.io.now() - self.options.answer_seconds
-        for key in [key for key, waiting in self.waiting.items() if waiting.since < limit]:
-            for request in self.waiting.pop(key).requests:
-                self.io.reply(request, Outcome.info("in the log, and not yet decided", leader=self.leader))
 
     # ---- reads
 
@@ -634,7 +593,7 @@ class Raft(Protocol):
             command = self.log[self.applied][1]
             if command is not None:
                 self._apply(*command)
-            self._settle(self.applied)
+            self.waiting.decided(self.applied, ANOTHER_ENTRY)
         if self.applied - self.snapshot_at >= self.options.snapshot_every:
             self._compact()
 
@@ -643,7 +602,7 @@ class Raft(Protocol):
             result = self.machine.apply(operation)
             self.clients.note(client, sequence, result)
             self.executed.append(Executed(self.applied, client, sequence, result))
-        self._answer_waiting((client, sequence))
+        self.waiting.carried_out((client, sequence))
 
     def _is_repeated(self, client: str, sequence: int) -> bool:
         return self.clients.covers(client, sequence)
@@ -664,7 +623,7 @@ class Raft(Protocol):
         index, term = snapshot["index"], snapshot["index_term"]
         self.applied = index
         self.machine.restore(snapshot["machine"])
-        self.clients = ClientTable(snapshot["clients"])
+        self.clients.restore(snapshot["clients"])
         if self.log.term(index) == term:
             self.log.cut(index)
         else:
@@ -686,8 +645,7 @@ class Raft(Protocol):
             self.io.log(f"takes the snapshot of {sender} at entry {index}")
             self._restore(message)
             self._compact()
-            for decided in [decided for decided in self.put_here if decided <= index]:
-                self._settle(decided)
+            self.waiting.decided_up_to(index, ANOTHER_ENTRY)
         # All that is applied here is committed, and so is in the leader's log.
         self._send(sender, {"type": "appended", "match": self.applied, "round": message["round"]})
 
