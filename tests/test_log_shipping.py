@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from node.flaws import flawed, flaws_of
-from node.protocol import Outcome, Protocol
+from node.protocol import Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.log_shipping import LogShipping
-from tests.support.fake_network import Answer, FakeNetwork
+from tests.support.fake_network import FakeNetwork
 from tests.support.rough import problem, rough_spec
 
 BUSY: dict[str, Any] = {"heartbeat_seconds": 0.05, "suspect_seconds": 0.3}
@@ -32,12 +32,6 @@ def ruled_by(net: FakeNetwork, primary: str) -> None:
         return net.chiefs() == [primary] and all(net[name].active and net[name].view.primary == primary for name in up)
 
     assert net.run_until(settled, 10.0), net.log()
-
-
-def settled(net: FakeNetwork, answer: Answer) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, 5.0), net.log()
-    assert answer.outcome is not None
-    return answer.outcome
 
 
 def write(net: FakeNetwork, replica: str, count: int, keys: int = 7) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from tests.support.fake_clients import Clients
 from tests.support.fake_network import Answer, FakeNetwork
 from tests.support.hammer import Broken, hammer, runs_until_caught
 from tests.support.paxos_witness import Witness
+from tests.support.scenes import answered, even, held, isolate, on_message
 
 HASTY = {
     "heartbeat_seconds": 0.05,
@@ -40,40 +40,6 @@ def network(replicas: int = 3, seed: int = 1, **options: Any) -> FakeNetwork:
 def led(net: FakeNetwork, leader: str, limit: float = 5.0) -> None:
     """Wait until one replica leads and has finished what it inherited."""
     assert net.run_until(lambda: net.chiefs() == [leader] and not net[leader].proposals, limit), net.log()
-
-
-def answered(net: FakeNetwork, answer: Answer, limit: float = 5.0) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, limit), net.log()
-    assert answer.outcome is not None
-    return answer.outcome
-
-
-def even(net: FakeNetwork) -> None:
-    """Wait until every replica that is up has applied as much, and check that they are equal."""
-    up = [name for name in net.replicas if net.hosts[name].up]
-    assert net.run_until(lambda: len({net[name].applied for name in up}) == 1, 5.0), net.log()
-    assert len({net[name].status()["digest"] for name in up}) == 1
-
-
-def held(net: FakeNetwork, replica: str, key: str = "x") -> Any:
-    return net[replica].machine.execute({"f": "read", "key": key, "value": None}).result
-
-
-def isolate(net: FakeNetwork, *replicas: str) -> None:
-    net.partition(replicas, set(net.replicas) - set(replicas))
-
-
-def on_message(net: FakeNetwork, type: str, react: Callable[[str, str, Message], None]) -> None:
-    """React to the first message of a type, when it leaves."""
-    reacted = False
-
-    def spy(source: str, target: str, message: Message) -> None:
-        nonlocal reacted
-        if message["type"] == type and not reacted:
-            reacted = True
-            react(source, target, message)
-
-    net.spies.append(spy)
 
 
 # ---- without faults

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from node.protocol import Outcome, Protocol
+from node.protocol import Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.naive_two_phase import ONE_VALUE, NaiveTwoPhase
 from tests.support.fake_clients import Clients
-from tests.support.fake_network import Answer, FakeNetwork, Weather
+from tests.support.fake_network import FakeNetwork, Weather
 from tests.support.hammer import Broken, Mishaps, hammer, runs_until_caught
+from tests.support.scenes import answered
 
 HASTY = {"heartbeat_seconds": 0.05, "suspect_seconds": 0.3, "answer_seconds": 2.0, "compact_every": 40}
 
@@ -20,12 +21,6 @@ def network(replicas: int = 3, seed: int = 1, **options: Any) -> FakeNetwork:
     net = FakeNetwork(NaiveTwoPhase, replicas, seed, options)
     net.run(0.01)
     return net
-
-
-def settled(net: FakeNetwork, answer: Answer, limit: float = 5.0) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, limit), net.log()
-    assert answer.outcome is not None
-    return answer.outcome
 
 
 def read(net: FakeNetwork, replica: str, key: str = "x") -> Any:
@@ -73,7 +68,7 @@ def test_who_does_not_coordinate_says_who_does() -> None:
 def test_a_request_that_comes_again_is_answered_and_not_done_again() -> None:
     net = network()
     copies = [net.ask("n1", "c", 1, "cas", "x", [None, 1]) for _ in range(3)]
-    assert [settled(net, copy).result for copy in copies] == [True] * 3
+    assert [answered(net, copy).result for copy in copies] == [True] * 3
     assert net.call("n1", "c", 1, "cas", "x", [None, 1]).result is True
     assert net.call("n1", "c", 0, "write", "x", 7).type == "info"
 
@@ -82,7 +77,7 @@ def test_lost_messages_are_sent_again_and_who_missed_something_is_given_the_stat
     net = network(5)
     net.weather = Weather(loss=0.1)
     for number in range(30):
-        assert settled(net, net.ask("n1", "c", number, "write", "x", number)).type == "ok"
+        assert answered(net, net.ask("n1", "c", number, "write", "x", number)).type == "ok"
     net.weather = Weather()
     assert net.run_until(lambda: len({net[name].applied for name in net.replicas}) == 1, 3.0)
     assert not net.witness.broken
@@ -100,7 +95,7 @@ def test_the_dead_backup_that_comes_back_is_given_the_state() -> None:
 def test_without_a_majority_a_client_is_told_that_it_is_not_known() -> None:
     net = network(answer_seconds=0.5)
     net.kill("n2", "n3")
-    assert settled(net, net.ask("n1", "c", 1, "write", "x", 5)).type == "info"
+    assert answered(net, net.ask("n1", "c", 1, "write", "x", 5)).type == "info"
 
 
 def test_the_journal_is_compacted_and_still_holds_everything() -> None:
@@ -124,7 +119,7 @@ def test_two_coordinators_fill_one_slot_with_two_values() -> None:
     assert net.run_until(lambda: net.chiefs() == ["n1", "n2"], 3.0)
     # n3 acks the value of n1 and then that of n2, before it hears of either's commit: both replace nothing by something.
     both = [net.ask(name, f"client of {name}", 1, "cas", "x", [None, f"of {name}"]) for name in ("n1", "n2")]
-    assert [settled(net, answer).result for answer in both] == [True, True]
+    assert [answered(net, answer, lawful=False).result for answer in both] == [True, True]
     net.run(0.1)
     assert net.witness.broken[0].law == ONE_VALUE
 
@@ -152,7 +147,7 @@ def test_a_coordinator_that_slept_and_is_behind_is_given_the_state() -> None:
     assert net.run_until(lambda: "n2" in net.chiefs(), 3.0)
     assert net.call("n2", "d", 1, "write", "x", "new").type == "ok"
     net.resume("n1")
-    told_late = settled(net, net.ask("n1", "c", 2, "cas", "x", ["old", "older"]))
+    told_late = answered(net, net.ask("n1", "c", 2, "cas", "x", ["old", "older"]))
     assert told_late.result is not True, "it is sent the state before it gets a majority"
 
 

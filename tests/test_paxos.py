@@ -9,12 +9,13 @@ import pytest
 
 from node.flaws import flawed, flaws_of
 from node.machines.register import WriteOnce
-from node.protocol import Message, Outcome, Protocol
+from node.protocol import Message, Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.paxos import ONE_VALUE, Paxos
 from tests.support.fake_clients import Clients
-from tests.support.fake_network import Answer, FakeNetwork, Weather
+from tests.support.fake_network import FakeNetwork, Weather
 from tests.support.hammer import Mishaps, hammer, runs_until_caught
+from tests.support.scenes import answered, on_message, read
 
 HASTY = {"retry_seconds": 0.1, "answer_seconds": 2.0, "snapshot_every": 60}
 
@@ -60,32 +61,6 @@ def network(replicas: int = 3, seed: int = 1, **options: Any) -> FakeNetwork:
     return net
 
 
-def answered(net: FakeNetwork, answer: Answer, limit: float = 5.0) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, limit), net.log()
-    assert answer.outcome is not None
-    assert not net.witness.broken
-    return answer.outcome
-
-
-def read(net: FakeNetwork, replica: str, key: str = "x") -> Any:
-    outcome = net.call(replica, f"reader of {replica} at {net.now}", 1, "read", key)
-    assert outcome.type == "ok" and not net.witness.broken
-    return outcome.result
-
-
-def on_message(net: FakeNetwork, kind: str, react: Any) -> None:
-    """React to the first message of a type, when it leaves."""
-    reacted = False
-
-    def spy(source: str, target: str, message: Message) -> None:
-        nonlocal reacted
-        if message["type"] == kind and not reacted:
-            reacted = True
-            react(source, target)
-
-    net.spies.append(spy)
-
-
 # ---- without faults
 
 
@@ -118,7 +93,7 @@ def test_the_example_of_the_lectures() -> None:
     net = network(3)
     known: list[tuple[Any, ...]] = []
 
-    def look(source: str, target: str) -> None:
+    def look(source: str, target: str, message: Message) -> None:
         known.extend((name, *_known(net, name)) for name in ("n2", "n3"))
 
     on_message(net, "accept", look)
@@ -140,7 +115,7 @@ def _known(net: FakeNetwork, replica: str, key: str = "x") -> tuple[Any, ...]:
 
 def test_the_proposer_dies_after_prepare() -> None:
     net = network()
-    on_message(net, "prepare-ok", lambda source, target: net.kill("n1"))
+    on_message(net, "prepare-ok", lambda source, target, message: net.kill("n1"))
     net.ask("n1", "c", 1, "write", "x", "first")
     net.run(0.1)
     assert _known(net, "n2") == ((1, 1), (0, 0), None), "promised to a replica that is no more"
@@ -151,7 +126,7 @@ def test_the_proposer_dies_after_prepare() -> None:
 
 def test_the_proposer_dies_after_a_majority_accepted_and_before_anyone_knows() -> None:
     net = network()
-    on_message(net, "accept-ok", lambda source, target: net.kill("n1"))
+    on_message(net, "accept-ok", lambda source, target, message: net.kill("n1"))
     first = net.ask("n1", "c", 1, "write", "x", "first")
     net.run(0.05)
     assert net.call("n3", "d", 1, "write", "x", "second").result is False
@@ -162,13 +137,13 @@ def test_the_proposer_dies_after_a_majority_accepted_and_before_anyone_knows() -
 def accepted_by_one(net: FakeNetwork) -> None:
     """n1 has its value accepted by itself and by n2 alone, and dies."""
 
-    def strand(source: str, target: str) -> None:
+    def strand(source: str, target: str, message: Message) -> None:
         for peer in net.replicas:
             if peer not in ("n1", "n2"):
                 net.cut("n1", peer)
 
     on_message(net, "accept", strand)
-    on_message(net, "accept-ok", lambda source, target: net.kill("n1"))
+    on_message(net, "accept-ok", lambda source, target, message: net.kill("n1"))
     net.ask("n1", "c", 1, "write", "x", "first")
     assert net.run_until(lambda: not net.hosts["n1"].up, 1.0)
     net.heal()
@@ -203,7 +178,7 @@ def test_master_and_the_one_that_accepted_die_at_once_and_come_back_after_anothe
 
 def test_an_acceptor_dies_after_it_accepted() -> None:
     net = network()
-    on_message(net, "accept-ok", lambda source, target: net.kill(source))
+    on_message(net, "accept-ok", lambda source, target, message: net.kill(source))
     assert net.call("n1", "c", 1, "write", "x", 5).result is True
     net.restart("n2", "n3")
     assert read(net, "n2") == read(net, "n3") == 5
@@ -244,7 +219,7 @@ def one_chosen_value(flaws: list[str], *, amnesia: bool) -> FakeNetwork:
     accepted_by_one(net)
     net.cut("n3", "n1")
     net.cut("n3", "n2")
-    on_message(net, "decide", lambda source, target: net.kill("n3"))
+    on_message(net, "decide", lambda source, target, message: net.kill("n3"))
     told = net.ask("n3", "d", 1, "write", "x", "second")
     assert net.run_until(lambda: not net.hosts["n3"].up, 1.0) and told.outcome is None
     net.heal()

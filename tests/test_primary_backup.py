@@ -23,6 +23,7 @@ from node.protocols.primary_backup import PrimaryBackup, View
 from tests.support.fake_clients import Clients
 from tests.support.fake_network import FakeNetwork, Weather
 from tests.support.rough import HASTY
+from tests.support.scenes import held
 from tests.support.simulations import simulated_spec
 from tests.support.tiny_checker import unexplained
 
@@ -65,10 +66,6 @@ def recovered(net: FakeNetwork) -> None:
 
     assert net.run_until(one_rules, 10.0), net.log()
     assert len(digests(net)) == 1
-
-
-def held(net: FakeNetwork, replica: str, key: str = "x") -> Any:
-    return net[replica].machine.execute({"f": "read", "key": key, "value": None}).result
 
 
 def digests(net: FakeNetwork) -> set[str]:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from node.flaws import flawed, flaws_of
-from node.protocol import Outcome, Protocol
+from node.protocol import Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.quorum import Quorum
 from tests.support.fake_clients import Clients
-from tests.support.fake_network import Answer, FakeNetwork
+from tests.support.fake_network import FakeNetwork
 from tests.support.hammer import Broken, Mishaps, hammer, runs_until_caught
+from tests.support.scenes import answered, read
 
 HASTY = {"retry_seconds": 0.1, "answer_seconds": 2.0, "snapshot_every": 60}
 
@@ -39,18 +40,6 @@ def network(replicas: int = 3, seed: int = 1, protocol: type[Protocol] = Quorum,
     net = FakeNetwork(protocol, replicas, seed, options)
     net.run(0.01)
     return net
-
-
-def answered(net: FakeNetwork, answer: Answer, limit: float = 5.0) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, limit), net.log()
-    assert answer.outcome is not None and not net.witness.broken
-    return answer.outcome
-
-
-def read(net: FakeNetwork, replica: str, key: str = "x") -> Any:
-    outcome = net.call(replica, f"reader of {replica} at {net.now}", 1, "read", key)
-    assert outcome.type == "ok" and not net.witness.broken
-    return outcome.result
 
 
 def client_of(net: FakeNetwork, replica: str) -> str:

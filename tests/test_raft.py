@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from node.flaws import flawed, flaws_of
-from node.protocol import Message, Outcome, Protocol
+from node.protocol import Message, Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.raft import Raft
 from node.protocols.raft_log import Log
 from tests.support.fake_clients import Clients
-from tests.support.fake_network import Answer, FakeNetwork, Weather
+from tests.support.fake_network import FakeNetwork, Weather
 from tests.support.hammer import Broken, Mishaps, hammer, runs_until_caught
 from tests.support.raft_witness import Witness
+from tests.support.scenes import answered, even, held, isolate, messages
 
 HASTY = {
     "heartbeat_seconds": 0.05,
@@ -62,40 +63,6 @@ def serves(net: FakeNetwork, leader: str) -> bool:
 def new_leader(net: FakeNetwork, limit: float = 5.0) -> str:
     assert net.run_until(lambda: len(net.chiefs()) == 1 and serves(net, net.chiefs()[0]), limit), net.log()
     return net.chiefs()[0]
-
-
-def answered(net: FakeNetwork, answer: Answer, limit: float = 5.0) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, limit), net.log()
-    assert answer.outcome is not None
-    return answer.outcome
-
-
-def even(net: FakeNetwork) -> None:
-    """Wait until every replica that is up has applied as much, and check that they are equal."""
-    up = [name for name in net.replicas if net.hosts[name].up]
-    assert net.run_until(lambda: len({net[name].applied for name in up}) == 1, 5.0), net.log()
-    assert len({net[name].status()["digest"] for name in up}) == 1
-    assert not net.witness.broken
-
-
-def held(net: FakeNetwork, replica: str, key: str = "x") -> Any:
-    return net[replica].machine.execute({"f": "read", "key": key, "value": None}).result
-
-
-def isolate(net: FakeNetwork, *replicas: str) -> None:
-    net.partition(replicas, set(net.replicas) - set(replicas))
-
-
-def messages(net: FakeNetwork, kind: str, source: str | None = None) -> list[Message]:
-    """The messages of a type that leave from now on."""
-    seen: list[Message] = []
-
-    def spy(sender: str, target: str, message: Message) -> None:
-        if message["type"] == kind and source in (None, sender):
-            seen.append(message)
-
-    net.spies.append(spy)
-    return seen
 
 
 # ---- without faults

@@ -12,10 +12,11 @@ from harness.checkers.result import CheckResult
 from harness.simulation.simulate import Simulated, simulate
 from harness.spec import RunSpec
 from node.flaws import flawed, flaws_of
-from node.protocol import Outcome, Protocol
+from node.protocol import Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.read_only_replicas import ReadOnlyReplicas
-from tests.support.fake_network import Answer, FakeNetwork, Weather
+from tests.support.fake_network import FakeNetwork, Weather
+from tests.support.scenes import answered
 from tests.support.simulations import simulated_spec
 
 LIMITS = Limits(20.0, 512)
@@ -27,18 +28,12 @@ def network(replicas: int = 3, protocol: type[Protocol] = ReadOnlyReplicas, **op
     return net
 
 
-def settled(net: FakeNetwork, answer: Answer, limit: float = 10.0) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, limit), net.log()
-    assert answer.outcome is not None
-    return answer.outcome
-
-
 def write(net: FakeNetwork, value: Any, at: str = "n1", key: str = "x") -> None:
-    assert settled(net, net.ask(at, f"writer at {net.now}", 1, "write", key, value)).type == "ok"
+    assert answered(net, net.ask(at, f"writer at {net.now}", 1, "write", key, value)).type == "ok"
 
 
 def read(net: FakeNetwork, replica: str, client: str = "reader", key: str = "x") -> Any:
-    outcome = settled(net, net.ask(replica, client, net.unique(), "read", key))
+    outcome = answered(net, net.ask(replica, client, net.unique(), "read", key))
     assert outcome.type == "ok", outcome
     return outcome.result
 
@@ -65,11 +60,11 @@ def test_a_change_goes_to_the_origin_wherever_it_is_asked_for_and_reaches_all(re
 def test_a_change_that_is_sent_again_elsewhere_is_done_once() -> None:
     net = network()
     copies = [net.ask(name, "c", 1, "cas", "x", [None, 1]) for name in ("n1", "n2", "n3", "n2")]
-    assert [settled(net, copy).result for copy in copies] == [True] * 4
-    assert settled(net, net.ask("n3", "c", 0, "write", "x", 7)).type == "info"
+    assert [answered(net, copy).result for copy in copies] == [True] * 4
+    assert answered(net, net.ask("n3", "c", 0, "write", "x", 7)).type == "info"
     net.kill("n1")
     net.restart("n1")
-    assert settled(net, net.ask("n2", "c", 1, "cas", "x", [None, 1])).result is True
+    assert answered(net, net.ask("n2", "c", 1, "cas", "x", [None, 1])).result is True
 
 
 def test_while_the_origin_is_down_nothing_changes_and_copies_can_be_read() -> None:
@@ -77,7 +72,7 @@ def test_while_the_origin_is_down_nothing_changes_and_copies_can_be_read() -> No
     write(net, 5)
     net.run(0.5)
     net.kill("n1")
-    assert settled(net, net.ask("n2", "c", 1, "write", "x", 6)).type == "info"
+    assert answered(net, net.ask("n2", "c", 1, "write", "x", 6)).type == "info"
     assert read(net, "n2") == read(net, "n3") == 5
     net.restart("n1")
     write(net, 7, at="n2")
@@ -129,6 +124,7 @@ def test_a_copy_keeps_what_it_has_on_disk_and_a_new_one_is_given_the_state() -> 
     assert all(len(host.durable) <= 20 for host in net.hosts.values())
     net.kill("n1", "n2", "n3")
     net.hosts["n3"].durable.clear()
+    net.witness.wiped(net.now_ns, "n3")
     net.restart("n2", "n3")
     net.run(0.1)
     assert read(net, "n2", key="k0") == 39 and read(net, "n3", key="k0") is None
@@ -155,7 +151,7 @@ def test_many_who_ask_at_once_are_one_fetch() -> None:
     write(net, 1)
     net.sent.clear()
     answers = [net.ask("n2", f"c{number}", 1, "read", "x") for number in range(5)]
-    assert [settled(net, answer).result for answer in answers] == [1] * 5
+    assert [answered(net, answer).result for answer in answers] == [1] * 5
     assert net.sent["fetch"] == 1
 
 
@@ -166,7 +162,7 @@ def test_a_copy_that_cannot_reach_the_origin_refuses_or_serves_what_it_has(serve
     assert read(net, "n2") == 1
     net.kill("n1")
     net.run(0.5)
-    late = settled(net, net.ask("n2", "c", 1, "read", "x"))
+    late = answered(net, net.ask("n2", "c", 1, "read", "x"))
     assert (late.type, late.result) == (("ok", 1) if serve_stale else ("fail", None))
 
 
@@ -205,7 +201,7 @@ def test_a_client_of_dns_stays_with_its_copy_dead_or_alive_until_its_address_is_
     net.run(2.0)
     assert waiting.outcome is None and home not in net["n1"].detector.alive()
     assert read(net, "n1", "newcomer") == 1
-    assert settled(net, waiting).result == 1
+    assert answered(net, waiting).result == 1
     assert net["n1"].addresses["c"].replica != home
 
 
@@ -313,7 +309,7 @@ def test_who_asks_when_an_answer_was_long_on_its_way_waits_for_a_newer_one() -> 
     net.weather = Weather()
     write(net, "new")
     late = net.ask("n2", "late", 1, "read", "x")
-    assert (settled(net, early).result, settled(net, late).result) == ("old", "new")
+    assert (answered(net, early).result, answered(net, late).result) == ("old", "new")
 
 
 # ---- mistakes

@@ -14,8 +14,9 @@ from node.protocol import Outcome, Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.two_phase_commit import TwoPhaseCommit
 from tests.support.fake_clients import Clients
-from tests.support.fake_network import Answer, FakeNetwork, Weather
+from tests.support.fake_network import FakeNetwork, Weather
 from tests.support.hammer import Mishaps, hammer, runs_until_caught
+from tests.support.scenes import answered
 from tests.support.simulations import simulated_spec
 
 LIMITS = Limits(20.0, 512)
@@ -31,12 +32,6 @@ def network(replicas: int = 3, seed: int = 1, protocol: type[Protocol] = TwoPhas
     net = FakeNetwork(protocol, replicas, seed, options)
     net.run(0.01)
     return net
-
-
-def settled(net: FakeNetwork, answer: Answer, limit: float = 5.0) -> Outcome:
-    assert net.run_until(lambda: answer.outcome is not None, limit), net.log()
-    assert answer.outcome is not None and not net.witness.broken
-    return answer.outcome
 
 
 def read(net: FakeNetwork, replica: str, key: str = "x") -> Outcome:
@@ -88,10 +83,10 @@ def test_one_dead_replica_is_enough_to_abort_and_everybody_goes_on_to_read() -> 
     net = network()
     assert net.call("n1", "c", 1, "write", "x", "old").type == "ok"
     net.kill("n3")
-    outcome = settled(net, net.ask("n1", "c", 2, "write", "x", "new"))
+    outcome = answered(net, net.ask("n1", "c", 2, "write", "x", "new"))
     assert outcome.type == "fail" and "no vote of n3" in str(outcome.error)
     assert [read(net, name).result for name in ("n1", "n2")] == ["old", "old"]
-    again = settled(net, net.ask("n1", "c", 2, "write", "x", "new"))
+    again = answered(net, net.ask("n1", "c", 2, "write", "x", "new"))
     assert again.type == "fail" and "aborted" in str(again.error), "an aborted request stays aborted"
     net.restart("n3")
     net.run(0.2)
@@ -103,11 +98,11 @@ def test_who_waits_behind_an_aborted_operation_is_refused_along_with_it() -> Non
     net = network()
     net.kill("n3")
     answers = [net.ask("n1", f"c{number}", 1, "write", "x", number) for number in range(5)]
-    assert [settled(net, answer).type for answer in answers] == ["fail"] * 5
+    assert [answered(net, answer).type for answer in answers] == ["fail"] * 5
     net.kill("n1")
     net.restart("n1", "n3")
     net.run(0.2)
-    again = [settled(net, net.ask("n1", f"c{number}", 1, "write", "x", number)).type for number in range(5)]
+    again = [answered(net, net.ask("n1", f"c{number}", 1, "write", "x", number)).type for number in range(5)]
     assert again == ["fail"] * 5, "that it was refused is on the leader's disk"
     assert read(net, "n3").result is None
 
@@ -115,14 +110,14 @@ def test_who_waits_behind_an_aborted_operation_is_refused_along_with_it() -> Non
 def test_a_lost_message_is_sent_again_and_aborts_nothing() -> None:
     net = network()
     net.weather = Weather(loss=0.3)
-    outcomes = [settled(net, net.ask("n1", "c", number, "write", "x", number)).type for number in range(20)]
+    outcomes = [answered(net, net.ask("n1", "c", number, "write", "x", number)).type for number in range(20)]
     assert outcomes.count("ok") >= 15
 
 
 def test_a_request_that_comes_again_is_answered_and_not_done_again() -> None:
     net = network()
     copies = [net.ask("n1", "c", 1, "cas", "x", [None, 1]) for _ in range(3)]
-    assert [settled(net, copy).result for copy in copies] == [True] * 3
+    assert [answered(net, copy).result for copy in copies] == [True] * 3
     net.call("n1", "d", 1, "write", "x", None)
     assert net.call("n1", "c", 1, "cas", "x", [None, 1]).result is True
     assert read(net, "n2").result is None
@@ -168,7 +163,7 @@ def test_who_missed_the_decision_waits_with_its_reads_until_it_is_told() -> None
     assert read(net, "n2").result == "new"
     net.spies.clear()
     net.heal()
-    assert settled(net, waiting).result == "new"
+    assert answered(net, waiting).result == "new"
 
 
 def test_a_prepared_operation_survives_the_death_of_all_others_than_its_leader() -> None:
