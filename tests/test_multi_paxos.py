@@ -14,7 +14,7 @@ from tests.support.fake_clients import Clients
 from tests.support.fake_network import Answer, FakeNetwork
 from tests.support.hammer import Broken, hammer, runs_until_caught
 from tests.support.paxos_witness import Witness
-from tests.support.scenes import answered, even, held, isolate, on_message
+from tests.support.scenes import answered, even, goes_on, held, isolate, on_message
 
 HASTY = {
     "heartbeat_seconds": 0.05,
@@ -424,11 +424,6 @@ def test_a_ring_in_which_everybody_hears_two_neighbours_has_one_leader() -> None
     clients = Clients(net, 3, homes=("n1",))
     net.run(3.0)
     assert net.chiefs() == ["n1"] and clients.count("ok") > 100
-
-
-def goes_on(net: FakeNetwork, clients: Clients) -> None:
-    before = clients.count("ok")
-    assert net.run_until(lambda: clients.count("ok") > before + 5, 2.0), net.log()
 
 
 def test_after_the_leader_died_requests_are_answered_again_within_two_seconds() -> None:

@@ -17,7 +17,7 @@ from tests.support.fake_clients import Clients
 from tests.support.fake_network import FakeNetwork, Weather
 from tests.support.hammer import Broken, Mishaps, hammer, runs_until_caught
 from tests.support.raft_witness import Witness
-from tests.support.scenes import answered, even, held, isolate, messages
+from tests.support.scenes import answered, even, goes_on, held, isolate, messages
 
 HASTY = {
     "heartbeat_seconds": 0.05,
@@ -235,11 +235,6 @@ def test_a_vote_that_was_not_synced_was_never_given() -> None:
     assert net.run_until(lambda: not net.hosts["n3"].up, 0.1)
     net.restart("n3")
     assert net["n3"].term == 1 and not votes
-
-
-def goes_on(net: FakeNetwork, clients: Clients) -> None:
-    before = clients.count("ok")
-    assert net.run_until(lambda: clients.count("ok") > before + 5, 4.0), net.log()
 
 
 def test_two_of_five_may_die_and_a_third_stops_it_safely() -> None:

@@ -71,12 +71,12 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from node.invariants import Claim
+from node.invariants import CarriedOut, Claim, News
 from node.machine import Machine
 from node.protocol import Io, Message, Outcome, Protocol, Record, Request, Status, replica_number
 from node.protocols.client_table import ClientTable
 from node.protocols.detector import Detector, DetectorOptions
-from node.protocols.multi_paxos_claims import EXECUTED_KEPT, Executed, MultiPaxosClaims
+from node.protocols.multi_paxos_claims import ONCE, MultiPaxosClaims
 from node.protocols.waiting_room import WaitingRoom
 
 Ballot = tuple[int, int]
@@ -209,8 +209,8 @@ class MultiPaxos(Protocol):
         self.applied_last_tick = 0
         # For a witness.
         self.claims = MultiPaxosClaims(self)
-        self.executed: deque[Executed] = deque(maxlen=EXECUTED_KEPT)
-        """What was carried out since a witness last asked, as far as it is kept."""
+        self.carried_out = News()
+        """What was carried out since a witness last asked."""
 
     # ---- life
 
@@ -538,7 +538,7 @@ class MultiPaxos(Protocol):
         if not self._is_repeated(client, sequence):
             result = self.machine.apply(operation)
             self.clients.note(client, sequence, result)
-            self.executed.append(Executed(self.applied, client, sequence, result))
+            self.carried_out.append(CarriedOut(ONCE, f"slot {self.applied}", client, sequence, result))
         self.waiting.carried_out((client, sequence))
 
     def _is_repeated(self, client: str, sequence: int) -> bool:

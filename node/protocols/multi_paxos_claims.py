@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from node.invariants import Accepted, Agreed, Answers, CarriedOut, Claim, Decided, Exclusive, Grows, Serves, is_compared
+from node.invariants import Accepted, Agreed, Answers, Claim, Decided, Exclusive, Grows, Serves, is_compared
 
 if TYPE_CHECKING:
     from node.protocols.multi_paxos import Ballot, MultiPaxos
@@ -21,18 +21,6 @@ SAME_CLIENTS = "replicas that have applied as much remember the same of their cl
 NOTHING_LOST = "a new leader knows everything that was acknowledged before it stood"
 
 _as_text = json.JSONEncoder(sort_keys=True).encode
-
-EXECUTED_KEPT = 1_024
-"""More than a replica carries out between two questions of a witness; where nobody asks, the bound."""
-
-
-class Executed(NamedTuple):
-    """A request that was carried out, and was no repetition."""
-
-    slot: int
-    client: str
-    sequence: int
-    result: Any
 
 
 class MultiPaxosClaims:
@@ -86,9 +74,7 @@ class MultiPaxosClaims:
                 if slot in replica.log:  # what came with a snapshot isn't
                     decree = replica.log[slot]
                     claims.append(Decided(ONE_DECREE, f"slot {slot}", decree, replica.io.majority, "decree"))
-        for slot, client, sequence, result in replica.executed:
-            claims.append(CarriedOut(ONCE, f"slot {slot}", client, sequence, result))
-        replica.executed.clear()
+        claims += replica.carried_out.new()
         if is_compared(replica.applied):
             place = f"after slot {replica.applied}"
             claims.append(Agreed(SAME_STATE, place, replica.machine.digest(), "state"))

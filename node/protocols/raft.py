@@ -85,11 +85,11 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from node.invariants import Claim
+from node.invariants import CarriedOut, Claim, News
 from node.machine import Machine
 from node.protocol import Io, Message, Outcome, Protocol, ProtocolOptions, Record, Request, Status
 from node.protocols.client_table import ClientTable
-from node.protocols.raft_claims import EXECUTED_KEPT, Executed, RaftClaims
+from node.protocols.raft_claims import ONCE, RaftClaims
 from node.protocols.raft_log import Entry, Log
 from node.protocols.waiting_room import WaitingRoom
 
@@ -218,8 +218,8 @@ class Raft(Protocol):
         self.reads: deque[Read] = deque()
         # For a witness.
         self.claims = RaftClaims(self)
-        self.executed: deque[Executed] = deque(maxlen=EXECUTED_KEPT)
-        """What was carried out since a witness last asked, as far as it is kept."""
+        self.carried_out = News()
+        """What was carried out since a witness last asked."""
 
     # ---- life
 
@@ -601,7 +601,7 @@ class Raft(Protocol):
         if not self._is_repeated(client, sequence):
             result = self.machine.apply(operation)
             self.clients.note(client, sequence, result)
-            self.executed.append(Executed(self.applied, client, sequence, result))
+            self.carried_out.append(CarriedOut(ONCE, f"entry {self.applied}", client, sequence, result))
         self.waiting.carried_out((client, sequence))
 
     def _is_repeated(self, client: str, sequence: int) -> bool:

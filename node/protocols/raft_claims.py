@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from node.invariants import Accepted, Agreed, Answers, CarriedOut, Claim, Decided, Exclusive, Grows, Serves, is_compared
+from node.invariants import Accepted, Agreed, Answers, Claim, Decided, Exclusive, Grows, Serves, is_compared
 
 if TYPE_CHECKING:
     from node.protocols.raft import Raft
@@ -20,18 +20,6 @@ ONCE = "a request is carried out once, at one index, with one result"
 ANSWERS = "what is acknowledged was carried out, with that result"
 SAME_STATE = "replicas that have applied as much are equal"
 NOTHING_LOST = "a new leader knows everything that was acknowledged before it led"
-
-EXECUTED_KEPT = 1_024
-"""More than a replica carries out between two questions of a witness; where nobody asks, the bound."""
-
-
-class Executed(NamedTuple):
-    """A request that was carried out, and was no repetition."""
-
-    at: int
-    client: str
-    sequence: int
-    result: Any
 
 
 class RaftClaims:
@@ -79,10 +67,7 @@ class RaftClaims:
         if replica.io.peers:  # who is alone writes and decides in one turn
             for index in range(max(told, replica.log.base) + 1, replica.applied + 1):
                 yield Decided(ONE_ENTRY, f"entry {index}", replica.log[index], replica.io.majority, "entry")
-        executed = list(replica.executed)
-        replica.executed.clear()
-        for at, client, sequence, result in executed:
-            yield CarriedOut(ONCE, f"entry {at}", client, sequence, result)
+        yield from replica.carried_out.new()
         if is_compared(replica.applied):
             state = [replica.machine.digest(), zlib.crc32(json.dumps(replica.clients, sort_keys=True).encode())]
             yield Agreed(SAME_STATE, f"after entry {replica.applied}", state, "state")

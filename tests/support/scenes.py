@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from node.protocol import Message, Outcome
+from tests.support.fake_clients import Clients
 from tests.support.fake_network import Answer, FakeNetwork
 
 
@@ -23,6 +24,12 @@ def even(net: FakeNetwork) -> None:
     assert net.run_until(lambda: len({net[name].applied for name in up}) == 1, 5.0), net.log()
     assert len({net[name].status()["digest"] for name in up}) == 1
     assert not net.witness.broken
+
+
+def goes_on(net: FakeNetwork, clients: Clients) -> None:
+    """Wait until some more operations succeed."""
+    before = clients.count("ok")
+    assert net.run_until(lambda: clients.count("ok") > before + 5, 4.0), net.log()
 
 
 def held(net: FakeNetwork, replica: str, key: str = "x") -> Any:
