@@ -53,10 +53,10 @@ class _LastingConsole(Console):
             os.close(nowhere)
 
 
-def console() -> Console:
-    """Standard output; 100 columns where it is no terminal, so that logs stay readable."""
+def console(log_columns: int = 100) -> Console:
+    """Standard output; so many columns where it is no terminal, so that logs stay readable."""
     plain = _LastingConsole(highlight=False)
-    return plain if plain.is_terminal else _LastingConsole(highlight=False, width=100)
+    return plain if plain.is_terminal else _LastingConsole(highlight=False, width=log_columns)
 
 
 class LiveDisplay(ABC):

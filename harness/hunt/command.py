@@ -15,7 +15,7 @@ from harness.explore.display import counted
 from harness.explore.explore import Attempt, Budget, CellTally, Found
 from harness.explore.keep import keep
 from harness.hunt.catalogue import Case, place
-from harness.hunt.display import Display, print_tables
+from harness.hunt.display import TABLE_COLUMNS, Display, print_tables
 from harness.hunt.hunt import Hunt, attempt
 from harness.hunt.proof import Proof
 from harness.hunt.table import Row, Summary, exit_code, row_of, write
@@ -40,7 +40,7 @@ def hunt_simulated(
     started, began = datetime.now(UTC), time.monotonic()
     hunt = Hunt(cases, budget, jobs=jobs, first_seed=first_seed, attempt=attempt)
     folder = new_place(out_folder, CAMPAIGN, CAMPAIGN)
-    out = console()
+    out = console(TABLE_COLUMNS)
     out.print(f"[bold]hunt[/]  {counted(len(cases), 'case', 'cases')}, {counted(jobs, 'process', 'processes')}")
     failure: RunFailed | None = None
     with Display(out, hunt) as display:
@@ -72,7 +72,7 @@ def hunt_simulated(
 
 def tell(summary: Summary, folder: Path) -> None:
     """Print the tables, and write them."""
-    out = console()
+    out = console(TABLE_COLUMNS)
     data, page = write(folder, summary)
     print_tables(out, summary)
     out.print(f"The table: {page}, and as JSON {data}", markup=False, soft_wrap=True)

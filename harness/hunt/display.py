@@ -18,6 +18,8 @@ from harness.terminal import LiveDisplay
 
 _RATIOS = {"by": 3, "what it takes": 2, "smallest": 2, "why": 3}
 """How the columns of words share what the others leave."""
+TABLE_COLUMNS = 160
+"""How wide the tables are in a log; in a terminal they are as wide as that."""
 _STYLES = {FOUND: "green", IN_PEACE: "green", FALSE_ALARM: "bold red"}
 
 
