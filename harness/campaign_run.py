@@ -23,7 +23,7 @@ from harness.replay import compare, replay_spec
 from harness.run import new_folder, run
 from harness.shrink.carry import on_cluster
 from harness.spec import RunSpec
-from harness.terminal import TerminalProgress, console, print_summary, print_verdict
+from harness.terminal import TerminalProgress, console, counted, print_summary, print_verdict
 
 
 def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.Event) -> int:
@@ -46,10 +46,7 @@ def run_campaign(specs: Sequence[RunSpec], results: Path, interrupt: threading.E
             out.print(f"[yellow]Interrupted[/]: this cell was ended early, {left} of {len(specs)} were not begun.")
             break
     _conclude(out, finished, folders, results)
-    if code:
-        return code
-    code = _exit_code(finished)
-    return EXIT_INTERRUPTED if interrupt.is_set() and code != EXIT_VIOLATION else code
+    return code or _exit_code(finished, interrupt.is_set())
 
 
 def replay_run(folder: Path, cluster: Any, results: Path, interrupt: threading.Event) -> int:
@@ -60,6 +57,9 @@ def replay_run(folder: Path, cluster: Any, results: Path, interrupt: threading.E
     outcome, again = _run_cell(out, "replay", spec, results, interrupt)
     if isinstance(outcome, RashomonError):
         return outcome.exit_code
+    if interrupt.is_set():
+        out.print("[yellow]Interrupted[/]: the repetition was ended early, so it says nothing about the first run.")
+        return _exit_code([outcome], interrupted=True)
     comparison = compare(folder, again)
     for sentence in comparison.sentences:
         out.print(f"  {'[green]same[/]' if comparison.same else '[red]differs[/]'}: {escape(sentence)}")
@@ -75,7 +75,7 @@ def _run_cell(
     folder = new_folder(results, spec)
     out.print(
         f"[bold]{escape(title)}[/]  {escape(spec.cell)}  "
-        f"[dim]({spec.replicas} replicas, {spec.cluster}, {_length(spec)}, expect {spec.expect})[/]"
+        f"[dim]({counted(spec.replicas, 'replica', 'replicas')}, {spec.cluster}, {_length(spec)}, expect {spec.expect})[/]"
     )
     try:
         with TerminalProgress(out, spec.duration_seconds) as progress:
@@ -109,9 +109,15 @@ def _conclude(out: Console, finished: Sequence[Mapping[str, Any]], folders: Sequ
     out.print(f"In a browser: rashomon serve {results}", markup=False, soft_wrap=True)
 
 
-def _exit_code(finished: Sequence[Mapping[str, Any]]) -> int:
-    """The worst of the cells: a violation (or a missing one) before unknown; 0 if all is as expected."""
+def _exit_code(finished: Sequence[Mapping[str, Any]], interrupted: bool = False) -> int:
+    """The worst of the cells: a violation (or a missing one) before unknown; 0 if all is as expected.
+
+    Interrupted, it is that, unless there is a violation too much: what a run that was cut short lacks says nothing.
+    """
     surprises = [result for result in finished if not result["as_expected"]]
+    if interrupted:
+        too_much = any(result["verdict"] == "violation" for result in surprises)
+        return EXIT_VIOLATION if too_much else EXIT_INTERRUPTED
     if any(result["verdict"] != "unknown" for result in surprises):
         return EXIT_VIOLATION
     return EXIT_UNKNOWN if surprises else EXIT_AS_EXPECTED

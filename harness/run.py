@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import ValidationError
@@ -84,9 +85,21 @@ def new_place(results: Path, campaign: str, name: str) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         return _make_unique(parent, f"{stamp}-{_plain(name)}")
     except OSError as error:
-        raise RunFailed(
-            f"cannot make a folder in {parent} ({error.strerror}): choose another with --results"
-        ) from error
+        raise _no_folder_in(parent, error) from error
+
+
+def look_for_room(results: Path) -> None:
+    """Find out before long work whether its results can be kept there. Raises `RunFailed` if they can't."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".room", dir=results):
+            pass
+    except OSError as error:
+        raise _no_folder_in(results, error) from error
+
+
+def _no_folder_in(parent: Path, error: OSError) -> RunFailed:
+    return RunFailed(f"cannot make a folder in {parent} ({error.strerror}): choose another folder for results")
 
 
 def run(

@@ -163,6 +163,11 @@ def _findings(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [finding for check in result["checks"] for finding in check["findings"]]
 
 
+def counted(number: int, one: str, several: str) -> str:
+    """`1 run`, `1,204 runs`."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
 def print_summary(out: Console, results: Sequence[Mapping[str, Any]]) -> None:
     """The table of a campaign: a row for each cell."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
@@ -186,7 +191,7 @@ def _proved(faults: Mapping[str, int]) -> str:
     """`7 of 7`, or in capitals that no fault bit."""
     injected, proved = faults.get("injected", 0), faults.get("proved", 0)
     if not injected:
-        return "none asked for"
+        return "none injected"
     if not proved:
         return f"[bold yellow]NO FAULT BIT (0 of {injected})[/]"
     ineffective = faults.get("ineffective", 0)

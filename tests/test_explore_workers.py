@@ -50,6 +50,17 @@ def test_a_task_without_end_is_given_up() -> None:
     assert (done[6].result, done[8].result) == (12, 16)
 
 
+def test_ctrl_c_while_a_process_starts_is_its_owners_affair() -> None:
+    with Workers(tasks.double, 1, 60.0) as workers:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        pid = workers._workers[0].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGINT)  # it is at its imports still, or hasn't begun with them
+        workers.give(4)
+        assert [(one.result, one.problem) for one in workers.gather(60.0) or workers.gather(60.0)] == [(8, None)]
+        assert signal.SIGINT not in before, "and the owner hears of its own"
+
+
 def test_processes_that_all_die_are_not_started_for_ever() -> None:
     with pytest.raises(RunFailed, match="3 processes in a row died before they had done anything"):
         do(tasks.everybody_dies, range(20), size=1)

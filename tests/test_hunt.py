@@ -18,7 +18,7 @@ from harness.explore.explore import Budget, Found
 from harness.explore.swarm import draw
 from harness.explore.trial import Kind, Task, Trial
 from harness.hunt import cli as hunt_cli
-from harness.hunt import gallery
+from harness.hunt import gallery, table
 from harness.hunt.catalogue import Case, cases, fit_faults, place, promises, survived
 from harness.hunt.command import hunt_simulated, rows_of
 from harness.hunt.cost import Cost, formula, lines
@@ -32,6 +32,7 @@ from harness.hunt.table import (
     FOUND,
     IN_PEACE,
     NOT_FOUND,
+    UNKNOWN,
     Row,
     Summary,
     as_markdown,
@@ -191,6 +192,14 @@ def test_flaws_that_nobody_finds_are_told_and_correct_protocols_are_left_in_peac
     assert exit_code(summary_of([harmless, correct])) == 0
     assert exit_code(summary_of([missed, correct])) == 1
     assert exit_code(summary_of([missed, correct], interrupted=True)) == 130
+
+
+def test_what_was_never_begun_is_unknown() -> None:
+    hunt, _ = hunted(fake_trials.all_is_well, RAFT, runs=50)
+    rows = [replace(row, runs=0, verdict="unknown") for row in rows_of(hunt)]
+    assert {row.outcome for row in rows} == {UNKNOWN}
+    assert exit_code(summary_of(rows)) == 2
+    assert table.in_words([replace(rows[0], runs=1)]) == "0 of 1 found, no false alarm; 1 run"
 
 
 def test_runs_that_fail_and_runs_that_nobody_can_judge_are_neither_peace_nor_findings() -> None:

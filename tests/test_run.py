@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from harness.campaign_run import replay_run
 from harness.errors import BadInput, RunFailed
 from harness.history import FINAL_READS, WORK_OVER, read_history
 from harness.replay import compare, replay_spec
 from harness.results import SECONDS
-from harness.run import Silent, new_folder, run
+from harness.run import Silent, look_for_room, new_folder, run
 from harness.spec import RunSpec
 from harness.work import Work
 from tests.support import made_up_checkers, specs
@@ -427,6 +428,10 @@ def test_results_that_cannot_be_made_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("", "utf-8")
     with pytest.raises(RunFailed, match="cannot make a folder in"):
         new_folder(tmp_path / "results", spec_of())
+    with pytest.raises(RunFailed, match="cannot make a folder in"):
+        look_for_room(tmp_path / "results")
+    look_for_room(tmp_path / "other" / "results")
+    assert list((tmp_path / "other" / "results").iterdir()) == []
 
 
 # Replay
@@ -459,6 +464,18 @@ def test_a_run_that_did_something_else_is_noticed(tmp_path: Path) -> None:
     comparison = compare(tmp_path / "one", tmp_path / "two")
     assert not comparison.same
     assert any("in the one run and" in sentence for sentence in comparison.sentences)
+
+
+def test_a_replay_that_is_interrupted_says_so_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(tmp_path / "one", spec_of(cluster="simulated", expect="violation", duration_seconds=0.4))
+    interrupt = threading.Event()
+    interrupt.set()
+    assert replay_run(tmp_path / "one", None, tmp_path / "results", interrupt) == 130
+    output = capsys.readouterr().out
+    assert "Interrupted: the repetition was ended early" in output
+    assert "byte-identical" not in output
 
 
 @pytest.mark.parametrize(

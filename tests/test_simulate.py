@@ -151,6 +151,14 @@ def test_a_majority_that_makes_no_progress_is_a_finding() -> None:
     assert unasked.stalled is None
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_where_nobody_may_fail_no_progress_is_demanded_and_the_run_is_judged(replicas: int) -> None:
+    spec = simulated_spec(replicas=replicas, duration_seconds=0.5)
+    result = CHECKERS["liveness"]().check(spec, simulate(spec).events, LIMITS)
+    assert result.verdict == "valid"
+    assert result.sentence.startswith("not asked for: of ")
+
+
 def test_the_weather_clears_before_progress_is_demanded() -> None:
     """Under heavy loss a hasty raft may elect leaders for ever: a correct protocol, of which nobody may say it is stuck."""
     weather = {"lost": 0.2, "late": 0.2, "jitter_ms": 5}

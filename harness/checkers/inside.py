@@ -39,8 +39,7 @@ class Invariants(Checker):
 
     def check(self, spec: RunSpec, events: Sequence[Event], limits: Limits) -> CheckResult:
         findings = [
-            Finding(self.name, str(event["law"]), f"At {event['time'] / 1e9:.3f} s: {event['value']}.",
-                    prefix_end=int(event["time"]))
+            Finding(self.name, str(event["law"]), f"{_when(event)}: {event['value']}.", prefix_end=int(event["time"]))
             for event in _told(events, BROKEN)
         ]  # fmt: skip
         if findings:
@@ -63,6 +62,11 @@ class Liveness(Checker):
         if not spec.simulation.liveness_seconds and spec.cluster == "simulated":
             return CheckResult(self.name, "valid", "not asked for")
         return _conclusion(self.name, spec, _told(events, PROGRESS))
+
+
+def _when(event: Event) -> str:
+    """What is broken while the cluster is being set up has no time in the history."""
+    return "Before the run began" if event.get("early") else f"At {event['time'] / 1e9:.3f} s"
 
 
 def _told(events: Sequence[Event], what: str) -> list[Event]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from harness.campaign import Overrides, load_campaign
 from harness.errors import RunFailed
-from harness.explore.display import Display, counted, print_summary
+from harness.explore.display import Display, print_summary
 from harness.explore.explore import Attempt, Budget, CellTally, Exploration, Found
 from harness.explore.keep import keep
 from harness.explore.summary import as_json, exit_code, write
@@ -21,7 +21,7 @@ from harness.explore.trial import attempt
 from harness.explore.variants import EVERYTHING
 from harness.run import new_place
 from harness.spec import RunSpec
-from harness.terminal import console
+from harness.terminal import console, counted
 
 
 def cells_of(campaign: Path) -> list[RunSpec]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.explore.coverage import Coverage
 from harness.explore.explore import CellTally, Exploration, Found
 from harness.explore.keep import repeat_command, shrink_command
-from harness.terminal import VERDICT_STYLE, LiveDisplay
+from harness.terminal import VERDICT_STYLE, LiveDisplay, counted
 
 _MOST_ROWS = 12
 """Message types in a table; those that were sent most."""
@@ -137,10 +137,6 @@ def _faults(coverage: Coverage) -> tuple[dict[str, dict[str, int]], list[str]]:
         for fault, number in hits.items():
             rows[fault][f"hit {role}"] = number
     return rows, ["injected", "proved", *(f"hit {role}" for role in roles)]
-
-
-def counted(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"
 
 
 def _print_verdicts(out: Console, cells: Sequence[CellTally]) -> None:

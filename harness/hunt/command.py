@@ -11,7 +11,6 @@ from pathlib import Path
 
 from harness.checkers.inside import INSIDE
 from harness.errors import RunFailed
-from harness.explore.display import counted
 from harness.explore.explore import Attempt, Budget, CellTally, Found
 from harness.explore.keep import keep
 from harness.hunt.catalogue import Case, place
@@ -20,7 +19,7 @@ from harness.hunt.hunt import Hunt, attempt
 from harness.hunt.proof import Proof
 from harness.hunt.table import Row, Summary, exit_code, row_of, write
 from harness.run import new_place
-from harness.terminal import console
+from harness.terminal import console, counted
 
 CAMPAIGN = "hunt"
 

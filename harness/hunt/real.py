@@ -25,7 +25,7 @@ from harness.hunt.command import CAMPAIGN, tell
 from harness.hunt.table import Row, Summary, exit_code, row_of
 from harness.run import new_folder, new_place, run
 from harness.spec import RunSpec
-from harness.terminal import TerminalProgress, console
+from harness.terminal import TerminalProgress, console, counted
 
 REAL = Path(__file__).with_name("real.yaml")
 
@@ -104,7 +104,9 @@ def _hunted(case: Case, runs: int, out_folder: Path, interrupt: threading.Event)
 
 def _run(case: Case, spec: RunSpec, place: Path, interrupt: threading.Event) -> dict[str, Any]:
     out = console()
-    out.print(f"[bold]{escape(case.title)}[/]  [dim]({spec.replicas} replicas, {spec.duration_seconds:g} s)[/]")
+    out.print(
+        f"[bold]{escape(case.title)}[/]  [dim]({counted(spec.replicas, 'replica', 'replicas')}, {spec.duration_seconds:g} s)[/]"
+    )
     with TerminalProgress(out, spec.duration_seconds) as progress:
         outcome = run(spec, place, progress, interrupt)
     out.print(f"  {outcome['verdict']}: {escape(outcome['reason'])}", soft_wrap=True)

@@ -91,7 +91,7 @@ class Row:
         if self.by:
             return FOUND if self.to_be_found and not self.false else FALSE_ALARM
         if self.to_be_found:
-            return NOT_FOUND
+            return NOT_FOUND if self.runs else UNKNOWN
         return IN_PEACE if self.verdict == "valid" else UNKNOWN
 
     @property
@@ -154,9 +154,15 @@ def in_words(rows: Sequence[Row]) -> str:
     false = sum(row.outcome == FALSE_ALARM for row in rows)
     alarms = {0: "no false alarm", 1: "1 false alarm"}.get(false, f"{false} false alarms")
     if left:
-        alarms += f" in {sum(row.runs for row in left):,} runs of what is correct"
+        alarms += f" in {counted_runs(left)} of what is correct"
     parts.append(alarms)
-    return f"{', '.join(parts)}; {sum(row.runs for row in rows):,} runs"
+    return f"{', '.join(parts)}; {counted_runs(rows)}"
+
+
+def counted_runs(rows: Sequence[Row]) -> str:
+    """`1 run`, `9,000 runs`: of all of them together."""
+    runs = sum(row.runs for row in rows)
+    return "1 run" if runs == 1 else f"{runs:,} runs"
 
 
 def exit_code(summary: Summary) -> int:

@@ -14,7 +14,7 @@ from harness.checkers.inside import INSIDE
 from harness.errors import EXIT_AS_EXPECTED, EXIT_INTERRUPTED, BadInput
 from harness.explore.trial import Kind
 from harness.replay import replay_spec
-from harness.run import Silent, new_folder, run
+from harness.run import Silent, look_for_room, new_folder, run
 from harness.shrink.shrink import Shrunk, Size, kinds_of, shrink
 from harness.shrink.story import Line, story
 from harness.spec import RunSpec
@@ -41,6 +41,7 @@ def shrink_run(
             f"{folder}: it ran on the cluster {spec.cluster!r}, and only simulated runs are exact enough to be shrunk: "
             "find it with `rashomon explore`, or run the campaign with --cluster simulated"
         )
+    look_for_room(results)
     out = console()
     kind = _chosen(spec, folder, wanted)
     out.print(f"[bold]shrink[/]  {escape(spec.cell)}  [dim]{escape(str(kind))}[/]")

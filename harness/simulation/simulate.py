@@ -244,7 +244,11 @@ class _Run:
         """Kill all but a majority, if the protocol says that it suffices; whoever is left has to answer in time."""
         limit_seconds = self.spec.simulation.liveness_seconds
         replicas = self.world.replicas
-        if not limit_seconds or len(replicas) < 3:
+        if not limit_seconds:
+            return
+        if len(replicas) < 3:
+            words = "1 replica" if len(replicas) == 1 else f"{len(replicas)} replicas"
+            self._tell(PROGRESS, f"not asked for: of {words} none may fail")
             return
         enough = len(replicas) // 2 + 1 if self.world.protocol.progresses_with == "majority" else len(replicas)
         drawn = self.world.chance.stream("liveness").sample(replicas, enough)
@@ -299,7 +303,8 @@ class _Run:
     # ---- what goes on beside
 
     def _on_broken(self, broken: Broken) -> None:
-        self._tell(BROKEN, broken.sentence, broken.replicas, law=broken.law)
+        early = {} if self.world.begun else {"early": True}
+        self._tell(BROKEN, broken.sentence, broken.replicas, law=broken.law, **early)
 
     def _pass(self, seconds: float, until: Callable[[], bool] | None = None, every_ms: int = 1) -> bool:
         """Let time pass; with a condition, until it holds, which is asked every so often. Tells whether it does.
