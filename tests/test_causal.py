@@ -12,7 +12,7 @@ from harness.simulation.simulate import Simulated, simulate
 from harness.spec import RunSpec
 from node.flaws import flawed, flaws_of
 from node.protocol import Protocol
-from node.protocols import PROTOCOLS
+from node.protocols import PROTOCOLS, causal
 from node.protocols.causal import Causal
 from tests.support.fake_network import FakeNetwork, Weather
 from tests.support.simulations import STORM, simulated_spec
@@ -45,6 +45,21 @@ def alike(net: FakeNetwork) -> bool:
 
 def test_it_is_known_by_its_name_and_nobody_is_in_charge() -> None:
     assert PROTOCOLS["causal"] is Causal and Causal.chief is None
+
+
+def test_who_was_away_for_so_long_that_not_all_of_it_can_wait_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What all others wait for may find no room among what waits, every time that it is sent."""
+    monkeypatch.setattr(causal, "WAITING_MOST", 100)
+    net = network(5)
+    net.partition({"n1"}, {"n2", "n3", "n4", "n5"})
+    for number in range(60):
+        for name in ("n2", "n3", "n4", "n5"):
+            net.ask(name, f"client of {name}", number, "write", "x", f"{name} {number}")
+        net.run(0.02)
+    net.run(1.0)
+    net.heal()
+    assert net.run_until(lambda: alike(net), 5.0), net["n1"].vector
+    assert not net.witness.broken
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 5])

@@ -81,6 +81,20 @@ def test_the_first_value_stays_on_every_replica(replicas: int) -> None:
     assert not net.witness.broken
 
 
+def test_a_key_that_nobody_writes_may_be_read_again_and_again() -> None:
+    """At once each time; and each time takes promises, which must not fill the disk."""
+    net = network(3, snapshot_every=20, retry_seconds=0.25)
+    for _ in range(50):
+        began = net.now
+        assert read(net, "n1") is None
+        assert net.now - began < 0.1
+    began = net.now
+    assert net.call("n1", "c", 1, "write", "x", 5).result is True
+    assert net.now - began < 0.1
+    assert all(len(host.durable) <= 25 for host in net.hosts.values())
+    assert [read(net, name) for name in net.replicas] == [5] * 3
+
+
 def test_a_decision_takes_three_messages_for_each_of_the_others_and_their_two_answers() -> None:
     net = network(5)
     net.call("n1", "c", 1, "write", "x", 5)

@@ -42,6 +42,10 @@ def network(replicas: int = 3, seed: int = 1, protocol: type[Protocol] = Quorum,
     return net
 
 
+def test_any_name_that_json_has_may_be_a_clients() -> None:
+    assert network().call("n1", "\ud800", 1, "write", "x", 5).type == "ok"
+
+
 def client_of(net: FakeNetwork, replica: str) -> str:
     """A client whose first request is numbered by this replica."""
     names = (f"c{number}" for number in range(1000))

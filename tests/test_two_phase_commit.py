@@ -10,6 +10,7 @@ from harness.checkers import CHECKERS
 from harness.checkers.checker import Limits
 from harness.simulation.simulate import simulate
 from node.flaws import flawed, flaws_of
+from node.machines import MACHINES
 from node.protocol import Outcome, Protocol
 from node.protocols import PROTOCOLS
 from node.protocols.two_phase_commit import TwoPhaseCommit
@@ -105,6 +106,34 @@ def test_who_waits_behind_an_aborted_operation_is_refused_along_with_it() -> Non
     again = [answered(net, net.ask("n1", f"c{number}", 1, "write", "x", number)).type for number in range(5)]
     assert again == ["fail"] * 5, "that it was refused is on the leader's disk"
     assert read(net, "n3").result is None
+
+
+def test_the_last_of_several_requests_of_a_client_that_were_aborted_stays_so() -> None:
+    net = network()
+    net.kill("n3")
+    both = [net.ask("n1", "c", number, "write", "x", number) for number in (1, 2)]
+    assert [answered(net, answer).type for answer in both] == ["fail", "fail"]
+    net.restart("n3")
+    net.run(0.5)
+    again = net.call("n1", "c", 2, "write", "x", 2)
+    assert (again.type, again.error) == ("fail", "it was aborted")
+    assert read(net, "n1").result is None
+
+
+def test_a_request_that_a_later_one_has_overtaken_is_not_carried_out() -> None:
+    """The table of clients would go back, and the later one could be carried out twice."""
+    net = FakeNetwork(TwoPhaseCommit, 3, 1, machine=MACHINES["counter"])
+    net.weather = Weather(shortest_seconds=0.001, longest_seconds=0.001)
+    net.run(0.01)
+    first = net.ask("n1", "other", 1, "add", "x", 100)
+    net.run(0.0011)  # its round is under way
+    later = net.ask("n1", "c", 2, "add", "x", 1)
+    net.run(0.0001)
+    overtaken = net.ask("n1", "c", 1, "add", "x", 10)
+    assert [answered(net, answer).result for answer in (first, later)] == [100, 101]
+    assert answered(net, overtaken).type == "info"
+    assert net.call("n1", "c", 2, "add", "x", 1).result == 101
+    assert net.call("n1", "reader", 1, "read", "x").result == 101
 
 
 def test_a_lost_message_is_sent_again_and_aborts_nothing() -> None:

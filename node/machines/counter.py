@@ -19,7 +19,7 @@ from node.machines.keyed import Keyed, is_whole
 class Counter(Keyed):
     name = "counter"
     functions = {
-        "add": "value, a whole number, is added; the result is the sum then",
+        "add": "value, a whole number of at most 64 bits, is added; the result is the sum then",
         "read": "value null; the result is the sum",
     }
     queries = frozenset({"read"})
@@ -27,7 +27,11 @@ class Counter(Keyed):
     takes_no_value = frozenset({"read"})
 
     def problem_of_value(self, f: str, value: Any) -> str | None:
-        return f"an add takes a whole number, not {value!r}" if f == "add" and not is_whole(value) else None
+        return (
+            f"an add takes a whole number of at most 64 bits, not {value!r}"
+            if f == "add" and not is_whole(value)
+            else None
+        )
 
     def decide(self, state: Any, f: str, value: Any) -> Executed:
         return Executed(state, None) if f == "read" else Executed(state + value, state + value)

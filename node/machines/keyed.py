@@ -65,5 +65,5 @@ class Keyed(Machine):
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a JSON value is a whole number; true is none."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a JSON value is a whole number of at most 64 bits, so that no sum becomes too long to be told; true is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

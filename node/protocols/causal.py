@@ -68,7 +68,8 @@ UPDATES_PER_MESSAGE = 100
 UPDATES_KEPT = 2_000
 """How many updates of each writer a replica keeps for others that lag; one that lags more is sent the whole state."""
 WAITING_MOST = 5_000
-"""More updates than these that can't be taken over yet are forgotten: they are sent again."""
+"""More updates than these that can't be taken over yet are forgotten: they are sent again. Who lags so much that those of
+all writers might not find room, the one that the others wait for among them, is sent the whole state."""
 
 
 class CausalOptions(ProtocolOptions):
@@ -301,9 +302,10 @@ class Causal(CountsRecords):
             self.sent[peer] = own
 
     def _send(self, peer: str, writer: str, first: int) -> None:
-        """The updates of one writer from this one on, or everything if they aren't all kept."""
+        """The updates of one writer from this one on, or everything if they aren't all kept, or are too many to wait."""
         kept, last = self.kept[writer], self.vector[writer]
-        if any(number not in kept for number in range(first, last + 1)):
+        too_many = last - first >= WAITING_MOST // len(self.io.replicas)
+        if too_many or any(number not in kept for number in range(first, last + 1)):
             self.io.send(peer, self._state())
             return
         for start in range(first, last + 1, UPDATES_PER_MESSAGE):

@@ -221,6 +221,7 @@ class Paxos(CountsRecords):
         self._answer_overdue(agreement)
         if agreement.waiting or agreement.v_a is not None:
             self._prepare(name)
+        self._compact_if_due()
 
     def _agreement(self, key: str) -> Agreement:
         return self.agreements.setdefault(key, Agreement())
@@ -239,6 +240,7 @@ class Paxos(CountsRecords):
         agreement.waiting.append(Waiting(self.io.now(), request))
         if agreement.proposal is None and not agreement.is_due:
             self._prepare(key)
+            self._compact_if_due()
 
     def _is_query(self, request: Request) -> bool:
         return request.operation["f"] in self.machine.queries
@@ -321,6 +323,8 @@ class Paxos(CountsRecords):
         agreement.waiting = [waiting for waiting in agreement.waiting if waiting.request.token not in proposal.readers]
         agreement.proposal = None
         agreement.timeouts = 0
+        agreement.is_due = False
+        self.io.cancel_timer(key)
         for request in answered:
             self.io.reply(request, Outcome.ok(self.machine.execute(request.operation).result))
         if agreement.waiting:
@@ -422,8 +426,6 @@ class Paxos(CountsRecords):
         self.io.cancel_timer(key)
         for waiting in agreement.waiting if agreement else []:
             self._answer(waiting.request)
-        if self.records > self.options.snapshot_every:
-            self._compact()
 
     def _carry_out(self, key: str, value: Command) -> None:
         client, sequence, operation = value
@@ -432,6 +434,11 @@ class Paxos(CountsRecords):
         self.agreements.pop(key, None)
         self.news.append(Decided(ONE_VALUE, key, value, self.io.majority))
         self.news.append(CarriedOut(ONCE, key, client, sequence, result))
+
+    def _compact_if_due(self) -> None:
+        """At the end of what a request, a message or a timer did: the journal grows by promises too, not only by decisions."""
+        if self.records > self.options.snapshot_every:
+            self._compact()
 
     def _compact(self) -> None:
         """Cut the journal to what is decided, and to what is promised and accepted for the other keys."""
@@ -442,7 +449,7 @@ class Paxos(CountsRecords):
                 records.append({"type": "accepted", "key": key, "n": agreement.n_a, "v": agreement.v_a})
             records.append({"type": "promise", "key": key, "n": agreement.n_h})
         self.io.compact(records)
-        self.records = len(records)
+        self.records = 0
 
     # ---- messages
 
@@ -468,6 +475,7 @@ class Paxos(CountsRecords):
                 self._on_reject(message)
             case "decide":
                 self._learn(key, message["v"])
+        self._compact_if_due()
 
 
 def _number(value: Any) -> Number:

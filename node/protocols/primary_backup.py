@@ -56,8 +56,10 @@ Two levels of consistency in one service
     other kind, or after `ship_seconds`. All others wait as ever: for every update of a function that is not lazy.
 
 What it survives, and where it fails
-    With `acknowledge: all` it is linearizable as long as the failure detector is right: crashes, restarts, lost and late
-    messages. But it depends on that detector. A partition, or a pause longer than `suspect_seconds`, makes a live
+    With `acknowledge: all` it is linearizable as long as the failure detector is right: crashes, restarts, lost messages,
+    and messages that are late by less than `suspect_seconds`. (What comes later than that may speak of a life of its
+    receiver, or of a set, that is long over: a state or a heartbeat from before a crash can make a replica primary that
+    has missed something.) So it depends on that detector. A partition, or a pause longer than `suspect_seconds`, makes a live
     primary look dead; then there are two, each leaves the other's side out of its set, and both acknowledge. When they
     meet again the higher view stays, and what the other side acknowledged since they parted is overwritten.
 

@@ -237,7 +237,7 @@ class Quorum(CountsRecords):
     def _numbers(self, id: RequestId) -> str:
         """The replica that gives this write its version, whoever receives it and however often."""
         replicas = self.io.replicas
-        return replicas[zlib.crc32(f"{id[0]}/{id[1]}".encode()) % len(replicas)]
+        return replicas[zlib.crc32(f"{id[0]}/{id[1]}".encode("utf-8", "surrogatepass")) % len(replicas)]
 
     def _forward(self, id: RequestId, forwarded: Forwarded) -> None:
         forwarded.sent_at = self.io.now()

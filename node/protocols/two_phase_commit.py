@@ -168,7 +168,7 @@ class TwoPhaseCommit(CountsRecords):
                     self.prepared = Prepared(record["number"], record["request"])
                 case "decision":
                     self._conclude(record["number"], record["commit"])
-                    self.aborted.update(record["refused"])
+                    self._note_aborted(record["refused"].items())
         self.records = len(records)
         self.news.append(Stored(ALL_PREPARED, "the order of transactions", self.number))
         if self.leads and self.prepared is not None:
@@ -267,13 +267,23 @@ class TwoPhaseCommit(CountsRecords):
 
     def _begin_next(self) -> None:
         """Begin with the request that has waited longest, unless one is under way."""
-        if self.round is not None or not self.queue:
+        request = self._next_new() if self.round is None else None
+        if request is None:
             return
-        request = self.queue.popleft()
         self._prepare(self.number + 1, [request.client, request.sequence, request.operation])
         self.round = Round(self.io.now())
         self._send_prepare(self.round)
         self._decide_if_all_agree()
+
+    def _next_new(self) -> Request | None:
+        """The request that has waited longest, unless its fate is known by now: then whoever waits for it is told."""
+        while self.queue:
+            request = self.queue.popleft()
+            known = self._remembered(request)
+            if known is None:
+                return request
+            self._answer(request.client, request.sequence, known)
+        return None
 
     def _send_prepare(self, present: Round) -> None:
         """To all whose vote is missing."""
@@ -303,20 +313,24 @@ class TwoPhaseCommit(CountsRecords):
         """Write the outcome of the present transaction down, tell everybody, and go on; also after a restart."""
         assert self.prepared is not None
         number, (client, sequence, _) = self.prepared
-        turned_away = {request.client: request.sequence for request in refused}
-        if not commit:
-            turned_away[client] = sequence
-        self._append({"type": "decision", "number": number, "commit": commit, "refused": turned_away})
+        turned_away = [] if commit else [(client, sequence)]
+        turned_away += sorted((request.client, request.sequence) for request in refused)
+        self._note_aborted(turned_away)
+        refusals = {client: self.aborted[client] for client, _ in turned_away}
+        self._append({"type": "decision", "number": number, "commit": commit, "refused": refusals})
         if commit:
             self.news.append(Relied(ALL_PREPARED, "the order of transactions", number, self.io.peers))
         self._conclude(number, commit)
-        self.aborted.update(turned_away)
         self.round = None
         for peer in self.io.peers:
             self.io.send(peer, {"type": "decide", "number": number, "commit": commit})
         if commit:
             self._answer(client, sequence, Outcome.ok(self.clients[client][1]))
         self._begin_next()
+
+    def _note_aborted(self, requests: Iterable[tuple[str, int]]) -> None:
+        for client, sequence in requests:
+            self.aborted[client] = max(sequence, self.aborted.get(client, sequence))
 
     def _give_up(self) -> None:
         """Not all have agreed. Who waits behind would wait for the same."""
