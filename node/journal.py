@@ -13,8 +13,9 @@ and payload. The mark of a frame has bytes that JSON text in ASCII never has, so
 Recovery reads up to the first frame that isn't whole. If no whole frame follows anywhere behind it, the rest is taken
 for the torn end of a write that was never confirmed, and is cut. If one does, the damage is in the middle of what was
 durable, and the journal refuses to open (`JournalCorrupt`): leaving records out would be lying to the other replicas.
-One case can't be told apart: damage to the very last record, once it was durable, looks like a torn write. It is cut as
-well; file systems without checksums offer no way to know better.
+Two cases can't be told apart: damage to the very last record, once it was durable, looks like a torn write, and is cut as
+well; and when the machine loses its power in the middle of a sync, the pages of one write may be on the disk in any order,
+which looks like damage, and is refused to be on the safe side. A kill leaves no such holes.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ class Sender:
             )
 
     def close(self) -> None:
-        """Drop what is queued, give up what is on its way, and stop. Idempotent; takes no longer than `timeout_seconds`."""
+        """Drop what is queued, give up what is on its way, and stop. Idempotent; takes a second more than `timeout_seconds` at
+        most."""
         with self._changed:
             self._closing = True
             self._dropped += len(self._queue)
@@ -157,7 +158,8 @@ class _Connection:
     """One kept-alive connection for `POST /messages`, made when it is needed.
 
     It speaks just enough HTTP for the one request that there is: links are where a replica spends most of its time, and
-    a general client takes five times as long. Every exchange is over, for better or worse, within `timeout_seconds`.
+    a general client takes five times as long. Every exchange is over, for better or worse, within `timeout_seconds`,
+    the time for finding the address of a name apart.
     """
 
     def __init__(self, address: str, timeout_seconds: float) -> None:
