@@ -104,9 +104,8 @@ def _hunted(case: Case, runs: int, out_folder: Path, interrupt: threading.Event)
 
 def _run(case: Case, spec: RunSpec, place: Path, interrupt: threading.Event) -> dict[str, Any]:
     out = console()
-    out.print(
-        f"[bold]{escape(case.title)}[/]  [dim]({counted(spec.replicas, 'replica', 'replicas')}, {spec.duration_seconds:g} s)[/]"
-    )
+    size = f"{counted(spec.replicas, 'replica', 'replicas')}, {spec.duration_seconds:g} s"
+    out.print(f"[bold]{escape(case.title)}[/]  [dim]({size})[/]")
     with TerminalProgress(out, spec.duration_seconds) as progress:
         outcome = run(spec, place, progress, interrupt)
     out.print(f"  {outcome['verdict']}: {escape(outcome['reason'])}", soft_wrap=True)
