@@ -223,13 +223,25 @@ class _Lock:
         when = f"from {called(refused)} to {returned(refused)}"
         if refused.f == "acquire":
             said = f"{who(refused)} was refused the lock{asked(refused)}, {when}, but nobody held it then"
-            return Contradiction(said, [refused, *around], "acquire refused wrongly")
+            crashed = [one for one in self.crashed_acquires if one.began < end_of(refused)]
+            if crashed:
+                said += self._not_held_by(crashed, self.row[done])
+            return Contradiction(said, [refused, *around, *crashed[:1]], "acquire refused wrongly")
         spare = self.crashed_releases.get(canonical(refused.value))
         if spare and spare[-1].began < end_of(refused):
             return Undecided("a crashed release may have released the lock before")
         held = f"{show(refused.value)} held it all the time"
         said = f"{who(refused)} was refused its release of the lock{asked(refused)}, {when}, but {held}"
         return Contradiction(said, [refused, *around], "release refused wrongly")
+
+    def _not_held_by(self, crashed: Sequence[Operation], following: Operation) -> str:
+        """That it wasn't one whose acquire crashed: nobody would have released it before it was given to the next one."""
+        (first, *others) = crashed
+        more = f", nor {len(others)} more" if others else ""
+        return (
+            f": not {who(first)} either, who asked for it at {called(first)}{asked(first)}{more}, for nobody released it "
+            f"before {who(following)} was given it{asked(following)} by {returned(following)}"
+        )
 
     def _two_holders(self, hold: _Hold, following: Operation) -> Contradiction:
         acquire = hold.acquire

@@ -22,6 +22,7 @@ from harness.checkers.linearizable.explain import (
 )
 from harness.checkers.linearizable.moments import before
 from harness.checkers.linearizable.support import is_refusal, is_writer
+from harness.checkers.linearizable.telling.named import Named
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
 
@@ -36,14 +37,15 @@ def story_of_register(
     failed: Sequence[Operation],
     original: Callable[[Operation], Operation],
     first: Any = None,
+    reader_of: Callable[[Operation], Operation | None] = lambda one: None,
 ) -> Story:
     """Tell what the operations of a proof have against each other; `certain` are those that are no mere sources.
 
     `history` are all operations of the key (they tell whether a value was ever seen again), `failed` those of the key
     that certainly did not happen. `original` gives what an operation was before it was seen as one of a register, which
-    held `first` at first.
+    held `first` at first; `reader_of` gives who read what an append was appended to.
     """
-    teller = _Teller(proof, history, failed, original, first)
+    teller = _Teller(proof, history, failed, original, first, reader_of)
     attempts = [
         teller.from_nowhere,
         teller.from_the_future,
@@ -67,7 +69,9 @@ class _Teller:
         failed: Sequence[Operation],
         original: Callable[[Operation], Operation],
         first: Any,
+        reader_of: Callable[[Operation], Operation | None],
     ) -> None:
+        self.reader_of = reader_of
         self.first = first
         """What the register held at first."""
         self.initial = canonical(first)
@@ -92,7 +96,10 @@ class _Teller:
         return what(self.original(operation))
 
     def _did(self, operation: Operation) -> str:
-        return did(self.original(operation))
+        one = self.original(operation)
+        if one.f == "append" and operation.f == "cas" and operation.value[0]:
+            return f"{who(one)} appended {show(one.value)} behind {show(operation.value[0])}{asked(one)}"
+        return did(one)
 
     def _shown_by(self, operation: Operation, path: tuple[Operation, ...] = ()) -> Operation | None:
         """The operation by whose return it is first known that this one happened: itself, or who saw what it wrote."""
@@ -131,20 +138,21 @@ class _Teller:
                         f"{said}, but {self._what(attempt)} had been answered with a failure: it must never happen"
                     )
                     return Story("failed write seen", sentence)
-            return Story("value from nowhere", f"{said}, but {self._by_nobody(observer, value)}")
+            return self._by_nobody(observer, value)
         return None
 
-    def _by_nobody(self, observer: Operation, value: Hashable) -> str:
+    def _by_nobody(self, observer: Operation, value: Hashable) -> Story:
         """That nobody wrote what was seen; and who tried to, but was refused: perhaps it was carried out all the same."""
         attempts = [
             one for one in self.history if is_refusal(one) and written(one) == value and not before(observer, one)
         ]
-        shown = show(_value(observer))
+        said, shown = self._told(observer), show(_value(observer))
         if not attempts:
-            return f"nobody ever wrote {shown}"
+            return Story("value from nowhere", f"{said}, but nobody ever wrote {shown}")
         (first, *others) = map(self.original, attempts)
         more = f", and so {'was' if len(others) == 1 else 'were'} {len(others)} more" if others else ""
-        return f"nobody wrote {shown}: {what(first)} was refused ({span(first)}){more}"
+        refused = f"{what(first)} was refused ({span(first)}){more}"
+        return Named("value from nowhere", f"{said}, but nobody wrote {shown}: {refused}", (first,))
 
     def from_the_future(self) -> Story | None:
         for observer in self.observers:
@@ -155,9 +163,28 @@ class _Teller:
                 continue
             if all(before(shown_by, writer) for writer in writers):
                 first = min(writers, key=lambda writer: writer.began)
+                reader = self.reader_of(observer)
+                if reader is not None:
+                    return self._appended_too_early(observer, shown_by, first, reader)
                 sentence = f"{self._told(observer)}, but {self._what(first)} began only at {called(first)}"
-                return Story("value from the future", sentence)
+                return Named("value from the future", sentence, (first,))
         return None
+
+    def _appended_too_early(
+        self, append: Operation, shown_by: Operation, writer: Operation, reader: Operation
+    ) -> Story:
+        """What was read shows an append behind a value that began to be written only when the append was there already."""
+        late = f"{self._what(writer)} began only at {called(writer)}"
+        read = f"{did(reader)} by {returned(reader)}"
+        if before(reader, writer):
+            return Named("value from the future", f"{read}, but {late}", (writer, reader))
+        one = self.original(append)
+        behind = f"{show(one.value)} behind {show(_value(append))}"
+        if shown_by is append:
+            there = f"{self._what(append)} had been acknowledged at {returned(one)}"
+        else:
+            there = f"{self._did(shown_by)} by {returned(shown_by)}"
+        return Named("order reversed", f"{read}, {behind}, but {there}, and {late}", (writer, reader))
 
     def brought_back(self, certain: Sequence[Operation]) -> Story | None:
         """Two operations, one after the other, the second of which saw a value that may have been written many times."""
@@ -221,10 +248,21 @@ class _Teller:
             ring = [operation]
             while (writer := self.writer_of.get(observed(ring[-1])[0])) is not None and writer.f == "cas":
                 if writer in ring:
-                    parts = " and ".join(self._told(one) for one in reversed(ring))
-                    return Story("cas in a circle", f"{parts}: each needs another of them to have come first")
+                    return self._circle(ring[ring.index(writer) :])
                 ring.append(writer)
         return None
+
+    def _circle(self, ring: Sequence[Operation]) -> Story:
+        """Of those whose outcome is unknown it is known that they were carried out: each of them was replaced by another."""
+        parts = [
+            f"{self._did(one)} by {returned(one)}" if one.type == "ok" else self._did(one)
+            for one in sorted(ring, key=lambda one: one.began)
+        ]
+        known = None if any(one.type == "ok" for one in ring) else self._shown_by(ring[0])
+        proof = "" if known is None else f" (for {self._did(known)} by {returned(known)})"
+        needed = "the other" if len(ring) == 2 else "another of them"
+        sentence = f"{', and '.join(parts)}{proof}: each needs {needed} to have come first"
+        return Named("cas in a circle", sentence, tuple(ring) if known is None else (*ring, known))
 
     def _for_appends(self, name: Anomaly, other: Anomaly, operation: Operation) -> Anomaly:
         return other if self.original(operation).f == "append" else name

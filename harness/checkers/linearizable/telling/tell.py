@@ -17,6 +17,7 @@ from harness.checkers.linearizable.explain import Story, did, seconds
 from harness.checkers.linearizable.telling import counting, generic, lines, locks, logs, mail, sets
 from harness.checkers.linearizable.telling.case import Case
 from harness.checkers.linearizable.telling.keys import lost_append, story_of_key
+from harness.checkers.linearizable.telling.named import Named
 from harness.checkers.linearizable.telling.proofs import Proof
 from harness.checkers.linearizable.telling.register import story_of_register
 from harness.checkers.linearizable.telling.violations import Violation, violations
@@ -83,7 +84,10 @@ def _findings_of(part: Broken, model: Model, budget: Budget) -> list[Finding]:
     findings: dict[frozenset[object], Finding] = {}
     for violation in violations(seen_as.part.operations, seen_as.model, seen_as.answer, budget, MOST_FINDINGS_OF_A_KEY):
         findings.setdefault(_gist(violation), _finding(seen_as, violation, budget))
-    return list(findings.values())
+    by_sentence: dict[str, Finding] = {}
+    for finding in findings.values():
+        by_sentence.setdefault(finding.sentence, finding)
+    return list(by_sentence.values())
 
 
 def _gist(violation: Violation) -> frozenset[object]:
@@ -108,11 +112,14 @@ class _View:
     def shown(self, proof: Proof) -> list[Operation]:
         """The operations of the history. With an append that is told as a compare-and-set goes who read it."""
         operations = set(map(self.original, proof.operations))
-        if self.register is not None:
-            for one in proof.certain:
-                if one.f == "cas" and self.original(one).f == "append":
-                    operations |= set(self.register.shown_by(self.original(one))[-1:])
+        operations |= {reader for one in proof.certain if (reader := self.reader_of(one)) is not None}
         return sorted(operations, key=lambda one: one.began)
+
+    def reader_of(self, one: Operation) -> Operation | None:
+        """Of an append that is told as a compare-and-set: who read what it was appended to."""
+        if self.register is None or one.f != "cas" or self.original(one).f != "append":
+            return None
+        return next(reversed(self.register.shown_by(self.original(one))), None)
 
 
 def _as_register(part: Broken, model: Model, budget: Budget) -> _View:
@@ -136,6 +143,9 @@ def _finding(seen_as: _View, violation: Violation, budget: Budget) -> Finding:
         near = sorted(shown, key=lambda operation: abs(operation.began - violation.culprit.began))[:_LONGEST_PROOF]
         shown = sorted(near, key=lambda operation: operation.began)
     story = violation.proof.story or _story(seen_as, violation, budget)
+    if isinstance(story, Named):
+        by_index = {one.index: one for one in (*map(seen_as.original, story.also), *shown)}
+        shown = sorted(by_index.values(), key=lambda operation: operation.began)
     unsure = "" if violation.proof.minimal or not violation.proof.certain else _UNSURE
     return Finding(
         checker=CHECKER,
@@ -170,7 +180,13 @@ def _story(seen_as: _View, violation: Violation, budget: Budget) -> Story:
             return lost
     if isinstance(model, Register):
         return story_of_register(
-            proof.operations, proof.certain, part.operations, part.failed, seen_as.original, _plain(model.initial())
+            proof.operations,
+            proof.certain,
+            part.operations,
+            part.failed,
+            seen_as.original,
+            _plain(model.initial()),
+            seen_as.reader_of,
         )
     last = max(proof.certain, key=lambda one: one.ended or 0)
     case = Case(
