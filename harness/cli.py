@@ -251,10 +251,12 @@ main.add_command(convert)
 
 @main.command("list")
 @click.argument(
-    "what", type=click.Choice(["protocols", "flaws", "machines", "faults", "workloads", "checkers", "models"])
+    "what",
+    metavar="WHAT",
+    type=click.Choice(["protocols", "flaws", "machines", "faults", "workloads", "checkers", "models"]),
 )
 def list_(what: str) -> None:
-    """What there is: protocols, their flaws, machines, faults, workloads, checkers or models, with their options.
+    """What there is: WHAT is protocols, flaws, machines, faults, workloads, checkers or models, each with its options.
 
     \b
     rashomon list faults
