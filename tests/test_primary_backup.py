@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from node.machines.kv import KeyValue
 from node.machines.mailbox import Mailbox
 from node.protocol import Message, Outcome, Request
 from node.protocols import PROTOCOLS
+from node.protocols.log_shipping import LogShipping
 from node.protocols.primary_backup import PrimaryBackup, View
 from tests.support.fake_clients import Clients
 from tests.support.fake_network import FakeNetwork, Weather
@@ -62,10 +64,9 @@ def recovered(net: FakeNetwork) -> None:
 
     def one_rules() -> bool:
         chiefs = net.chiefs()
-        return len(chiefs) == 1 and rules(net, chiefs[0], set(net.replicas))
+        return len(chiefs) == 1 and rules(net, chiefs[0], set(net.replicas)) and len(digests(net)) == 1
 
     assert net.run_until(one_rules, 10.0), net.log()
-    assert len(digests(net)) == 1
 
 
 def digests(net: FakeNetwork) -> set[str]:
@@ -680,3 +681,70 @@ def test_the_campaign_shows_what_it_says(spec: RunSpec) -> None:
     anomalies = {finding.kind.anomaly for finding in findings}
     for part, anomaly in TOLD.items():
         assert part not in spec.cell or anomaly in anomalies
+
+
+# ---- messages from before a crash
+
+
+class Late:
+    """Holds back the first message of a kind from one replica to another."""
+
+    def __init__(self, net: FakeNetwork, source: str, target: str, kind: str) -> None:
+        self.held: list[tuple[str, str, str]] = []
+        self._deliver, self._wanted = net._deliver, (source, target, kind)
+        net._deliver = self._hold  # type: ignore[method-assign]
+
+    def _hold(self, source: str, target: str, text: str) -> None:
+        if (source, target, json.loads(text)["type"]) == self._wanted and not self.held:
+            self.held.append((source, target, text))
+        else:
+            self._deliver(source, target, text)
+
+    def arrive(self) -> None:
+        self._deliver(*self.held[0])
+
+
+@pytest.mark.parametrize("protocol", [PrimaryBackup, LogShipping])
+def test_a_state_from_before_a_crash_makes_nobody_a_member(protocol: type[PrimaryBackup]) -> None:
+    net = FakeNetwork(protocol, 3, 1)
+    settled(net, "n1")
+    assert net.call("n1", "c", 1, "write", "x", "old").type == "ok"
+    net.kill("n3")
+    settled(net, "n1")
+    state = Late(net, "n1", "n3", "state")
+    net.restart("n3")
+    assert net.run_until(lambda: bool(state.held), 2.0)
+    net.kill("n3")
+    settled(net, "n1")
+    assert net.call("n1", "c", 2, "write", "x", "new").type == "ok"
+    net.kill("n1", "n2")
+    net.restart("n3")
+    net.run(0.05)
+    state.arrive()
+    net.run(3.0)
+    assert net["n3"].role == "joining", "n1 and n2 may have gone on without it, and have"
+    net.restart("n1", "n2")
+    assert net.run_until(lambda: bool(net.chiefs()), 5.0)
+    assert net.call(net.chiefs()[0], "reader", 1, "read", "x").result == "new"
+    assert not net.witness.broken
+
+
+@pytest.mark.parametrize("protocol", [PrimaryBackup, LogShipping])
+def test_a_heartbeat_from_before_a_crash_says_nothing_of_today(protocol: type[PrimaryBackup]) -> None:
+    net = FakeNetwork(protocol, 2, 1)
+    settled(net, "n1")
+    net.kill("n1", "n2")
+    net.run(1.0)
+    heartbeat = Late(net, "n1", "n2", "heartbeat")
+    net.restart("n1", "n2")
+    settled(net, "n1")
+    net.kill("n2")
+    settled(net, "n1")
+    assert net.call("n1", "c", 1, "write", "x", "new").type == "ok"
+    net.kill("n1")
+    net.restart("n2")
+    net.run(0.5)
+    heartbeat.arrive()
+    net.run(3.0)
+    assert net["n2"].role == "joining", "n1 may have gone on alone, and has"
+    assert not net.witness.broken

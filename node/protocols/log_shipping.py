@@ -24,9 +24,8 @@ Two kinds of backup
 
 Where it fails
     As primary-backup: with a failure detector that is right it is linearizable and survives the crash of all replicas
-    but one; a partition or a long pause makes two primaries, and a message that comes from before a crash may make one
-    that has missed something. With `acknowledge: none` what was not shipped is lost. With `reads: any` active backups
-    answer reads as well, and are behind by up to `apply_seconds`.
+    but one; a partition or a long pause makes two primaries. With `acknowledge: none` what was not shipped is lost. With
+    `reads: any` active backups answer reads as well, and are behind by up to `apply_seconds`.
 
     And one thing more can be done wrong: a backup that is promoted and answers before it has replayed its log answers
     from the past. Nothing is lost then but on the day that it counts: its disk has the acknowledged write, its state
@@ -166,7 +165,7 @@ class LogShipping(PrimaryBackup):
         if self.options.passive and self.applied - self.checkpoint_at >= self.options.compact_every:
             self.checkpoint_at = self.applied
             for peer in self.progress:
-                self._send(peer, self._state())
+                self._send(peer, self._state_for(peer))
 
     def _on_state(self, sender: str, view: View, message: Message) -> None:
         carried_out = self.applied - len(self.unapplied)

@@ -38,11 +38,15 @@ Who is primary: the membership manager and the failure detector
     disk: others may have gone on without it. It waits until it hears from every replica in the set of the highest view
     that anyone remembers; the one with the longest log of that view then becomes primary.
 
+    A message may be late, from before its receiver's last crash. That a state or a heartbeat of long ago doesn't make a
+    replica primary which has missed something since, each life of a replica has a number, drawn at its start: a replica
+    outside takes only a state for its present life, and relies only on those who say that they hear it in this life.
+
 Messages (each carries the sender's `view`)
-    heartbeat  active, applied, hears   I am alive; how far I am; whom I hear
+    heartbeat  active, applied, life, hears   I am alive; how far I am; in which life; whom I hear, in which of theirs
     update     first, entries           take these over, the first of which has this number
     ok         applied                  everything up to this number is on my disk
-    state      applied, machine, clients  here is everything; be a member of my view
+    state      applied, machine, clients, for   here is everything; be a member of my view, if that is still your life
 
 Reads
     The primary answers a read from its own state, but not before everything which that state contains is acknowledged:
@@ -56,10 +60,8 @@ Two levels of consistency in one service
     other kind, or after `ship_seconds`. All others wait as ever: for every update of a function that is not lazy.
 
 What it survives, and where it fails
-    With `acknowledge: all` it is linearizable as long as the failure detector is right: crashes, restarts, lost messages,
-    and messages that are late by less than `suspect_seconds`. (What comes later than that may speak of a life of its
-    receiver, or of a set, that is long over: a state or a heartbeat from before a crash can make a replica primary that
-    has missed something.) So it depends on that detector. A partition, or a pause longer than `suspect_seconds`, makes a live
+    With `acknowledge: all` it is linearizable as long as the failure detector is right: crashes, restarts, lost and late
+    messages. But it depends on that detector. A partition, or a pause longer than `suspect_seconds`, makes a live
     primary look dead; then there are two, each leaves the other's side out of its set, and both acknowledge. When they
     meet again the higher view stays, and what the other side acknowledged since they parted is overwritten.
 
@@ -142,7 +144,9 @@ class Sign:
     view: View
     active: bool
     applied: int
+    life: int
     hears_me: bool
+    """Whether it said so after this replica was started."""
 
 
 @dataclass
@@ -197,6 +201,8 @@ class PrimaryBackup(CountsRecords):
         """The last request of each client that was not a query: `[sequence, result]`."""
         # In memory only.
         self.active = False
+        self.life = io.random.getrandbits(32)
+        """Tells this life of the replica from its earlier ones."""
         self.signs: dict[str, Sign] = {}
         self.highest = 0
         self.detector = Detector(io, options)
@@ -376,7 +382,7 @@ class PrimaryBackup(CountsRecords):
         progress.sent = last
 
     def _send_state(self, peer: str, progress: Progress) -> None:
-        self._send(peer, self._state())
+        self._send(peer, self._state_for(peer))
         progress.sent = self.applied
         progress.state_sent_at = self.io.now()
 
@@ -404,6 +410,10 @@ class PrimaryBackup(CountsRecords):
         machine, clients = self.machine.snapshot(), dict(self.clients)
         return {"type": "state", "view": self.view, "applied": self.applied, "machine": machine, "clients": clients}
 
+    def _state_for(self, peer: str) -> Message:
+        """The state, for the life in which the peer was heard last: one that it has begun since has to ask anew."""
+        return {**self._state(), "for": self.signs[peer].life}
+
     def _restore(self, state: dict[str, Any]) -> None:
         self.view = View.from_json(state["view"])
         self.applied = state["applied"]
@@ -411,7 +421,7 @@ class PrimaryBackup(CountsRecords):
         self.clients = ClientTable(state["clients"])
 
     def _on_state(self, sender: str, view: View, message: Message) -> None:
-        if view.rank < self.view.rank:
+        if view.rank < self.view.rank or not (self.active or message["for"] == self.life):
             return
         if view.same_reign(self.view) and message["applied"] <= self.applied:
             # Late or repeated: what is here already goes on where this state left off.
@@ -487,7 +497,14 @@ class PrimaryBackup(CountsRecords):
         self.io.send(peer, {**message, "view": self.view})
 
     def _heartbeat(self, peers: Iterable[str]) -> None:
-        message = {"type": "heartbeat", "active": self.active, "applied": self.applied, "hears": self.detector.alive()}
+        hears = {peer: self.signs[peer].life for peer in self.detector.alive()}
+        message = {
+            "type": "heartbeat",
+            "active": self.active,
+            "applied": self.applied,
+            "life": self.life,
+            "hears": hears,
+        }
         for peer in peers:
             self._send(peer, message)
 
@@ -529,6 +546,8 @@ class PrimaryBackup(CountsRecords):
         alive = self.detector.alive()
         if any(self.signs[peer].active for peer in alive):
             return
+        # What somebody said before this replica was started may be long past.
+        alive = [peer for peer in alive if self.signs[peer].hears_me]
         known = {peer: (self.signs[peer].view, self.signs[peer].applied) for peer in alive}
         known[self.io.id] = (self.view, self.applied)
         if self._best_of(known) == self.io.id:
@@ -562,11 +581,12 @@ class PrimaryBackup(CountsRecords):
 
     def _note_sign(self, sender: str, view: View, message: Message) -> None:
         self.detector.hear(sender)
-        before = self.signs.get(sender)
-        hears_me = self.io.id in message["hears"] if "hears" in message else before is not None and before.hears_me
-        active = message.get("active", True)
-        applied = message.get("applied", before.applied if before else 0)
-        self.signs[sender] = Sign(view, active, applied, hears_me)
+        before = self.signs.get(sender) or Sign(view, False, 0, 0, False)
+        hears_me = message["hears"].get(self.io.id) == self.life if "hears" in message else before.hears_me
+        life, applied = message.get("life", before.life), message.get("applied", before.applied)
+        self.signs[sender] = Sign(view, message.get("active", True), applied, life, hears_me)
+        if life != before.life and not hears_me:
+            self._heartbeat([sender])  # it waits to be told that it is heard
 
     def _compare_views(self, view: View, active: bool) -> None:
         """Learn from the view of somebody who is a member of it."""
