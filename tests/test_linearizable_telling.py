@@ -207,7 +207,7 @@ ANOMALIES: dict[str, tuple[Model, list[Operation], str, int, str]] = {
         Set(),
         [at(3, "contains", 5, True, 0, 0.5), ADD],
         "value from the future",
-        1,
+        2,
         "but p1 began to add 5 only at 1.000 s",
     ),
     "set: phantom": (
@@ -301,7 +301,7 @@ ANOMALIES: dict[str, tuple[Model, list[Operation], str, int, str]] = {
         Mailbox(),
         [at(2, "mark", "m", True, 1, 2), at(1, "send", "m", None, 3, 4)],
         "value from the future",
-        1,
+        2,
         'p2 marked "m" (n2) by 2.000 s, but p1 began to send "m" only at 3.000 s (n1)',
     ),
     "mail: in two orders": (

@@ -17,10 +17,12 @@ from harness.checkers.linearizable.budget import Budget
 from harness.checkers.linearizable.decision import Contradiction, Decision, Undecided, decided
 from harness.checkers.linearizable.explain import asked, called, did, returned, what, who
 from harness.checkers.linearizable.merging import merged
+from harness.checkers.linearizable.moments import before
 from harness.checkers.linearizable.steps import Backwards, Explained, Steps, TooFew, TooMany, TwoOnOnePlace
 from harness.checkers.operations import Operation
 from harness.models.values import show
 
+_MOST_TOLD = 2
 _MOST_SHOWN = 7
 """Adds that are shown one by one; where there are more, the sentence counts them."""
 
@@ -56,9 +58,12 @@ class _Counter(Explained):
         self.anywhere: list[Operation] = []
         """Adds of 0 whose result is not known."""
         self.adds: list[Operation] = []
+        self.adds_nothing = False
+        """Whether somebody added 0."""
         for operation in operations:
             if operation.f == "add" and operation.value:
                 self.adds.append(operation)
+            self.adds_nothing |= operation.f == "add" and not operation.value
         for operation in budget.each(operations):
             self._take(operation)
 
@@ -89,9 +94,11 @@ class _Counter(Explained):
     # What follows is needed only once, to explain a contradiction.
 
     def _nowhere(self, operation: Operation) -> Contradiction:
-        said = f"{_told(operation)} at {returned(operation)}, which no number of adds of {self.amount} can make"
+        own = ", its own among them," if operation in self.adds else ""
+        said = f"{_told(operation)} at {returned(operation)}, which no number of adds of {self.amount}{own} can make"
         if not self.adds:
-            said = f"{_told(operation)} at {returned(operation)}, but nobody ever added anything"
+            zero = " but 0" if self.adds_nothing else ""
+            said = f"{_told(operation)} at {returned(operation)}, but nobody ever added anything{zero}"
         return Contradiction(said, [operation, *self._few(self.adds)], "no such sum")
 
     def _backwards(self, backwards: Backwards) -> Contradiction:
@@ -123,13 +130,17 @@ class _Counter(Explained):
         return Contradiction(sentence, [witness, *self._few(few.called)], "counter too high")
 
     def _too_many(self, many: TooMany) -> Contradiction:
-        late, done = many.late, many.done
+        late = many.late
+        done = [one for one in many.done if before(one, late)]
+        placed = [one for one in many.done if one not in done and one is not late]
         since = "from the beginning" if many.early is None else f"after {_told(many.early)} at {returned(many.early)}"
         names = f"{len(done)} adds" if len(done) > 1 else what(done[0])
+        told = "".join(f", and {_told(one)}" for one in placed[:_MOST_TOLD])
+        told += f", and {len(placed) - _MOST_TOLD} more were told smaller sums" if len(placed) > _MOST_TOLD else ""
         return Contradiction(
-            f"{names}, {since}, had been acknowledged by {called(late)}, but {_told(late)} then, "
-            f"which leaves {'it' if len(done) == 1 else 'one of them'} out",
-            {late, *self._few(done), *([] if many.early is None else [many.early])},
+            f"{names}, {since}, had been acknowledged by {called(late)}{told}, but {_told(late)} then, "
+            f"which leaves {'it' if len(done) + len(placed) == 1 else 'one of them'} out",
+            {late, *self._few(many.done), *placed[:_MOST_TOLD], *([] if many.early is None else [many.early])},
             "counter too low",
         )
 

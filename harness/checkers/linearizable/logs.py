@@ -13,12 +13,13 @@ from harness.checkers.anomalies import Anomaly
 from harness.checkers.linearizable.budget import Budget
 from harness.checkers.linearizable.decision import Contradiction, Decision, Undecided, decided
 from harness.checkers.linearizable.explain import asked, called, returned, what, who
-from harness.checkers.linearizable.moments import end_of
+from harness.checkers.linearizable.moments import before, end_of
 from harness.checkers.linearizable.steps import Backwards, Explained, Steps, TooFew, TooMany, TwoOnOnePlace
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
 
 _MOST_SHOWN = 7
+_MOST_TOLD = 2
 
 
 def decide(operations: Sequence[Operation], budget: Budget) -> Decision:
@@ -93,10 +94,11 @@ class _Log(Explained):
             assert self.longest is not None or told < 1
             reader = self.longest
             seen = f", but {who(reader)} read it at place {known - 1}{asked(reader)}" if known and reader else ""
+            nowhere = "" if seen else ", but places are counted from 0"
             proof = [append] if not seen or self.longest is None else [append, self.longest]
             raise Contradiction(
                 f"{who(append)} was told place {append.result} for {show(append.value)}{asked(append)} at "
-                f"{returned(append)}{seen}",
+                f"{returned(append)}{seen}{nowhere}",
                 proof,
                 "logs differ" if seen else "no such place",
             )
@@ -112,16 +114,19 @@ class _Log(Explained):
     # What follows is needed only once, to explain a contradiction.
 
     def _two(self, two: TwoOnOnePlace, place: int) -> Contradiction:
-        proof = [two.one, two.other]
-        told = all(append.type == "ok" and append.result == place - 1 for append in proof)
-        if self.longest is not None and not told:
-            proof.append(self.longest)
-        return Contradiction(
-            f"{what(two.one)} was given place {place - 1} of the log by {returned(two.one)}, and so was {what(two.other)} by "
-            f"{returned(two.other)}",
-            proof,
-            "log position taken twice",
+        told = [append for append in (two.one, two.other) if append.type == "ok" and append.result is not None]
+        read = [append for append in (two.one, two.other) if append not in told]
+        given = ", and so was ".join(
+            f"{what(append)}{'' if number else f' was given place {place - 1} of the log'} by {returned(append)}"
+            for number, append in enumerate(told)
         )
+        said, proof = given, [two.one, two.other]
+        if read and self.longest is not None:
+            reader = self.longest
+            seen = f"{show(read[0].value)}, appended by {who(read[0])}{asked(read[0])}, there{asked(reader)}"
+            said = f"{given}, but {who(reader)} read {seen} at {returned(reader)}"
+            proof.append(reader)
+        return Contradiction(said, proof, "log position taken twice")
 
     def _backwards(self, backwards: Backwards) -> Contradiction:
         early, late = backwards.early, backwards.late
@@ -129,29 +134,50 @@ class _Log(Explained):
         if late.f == "read":
             anomaly = self._lost_or_stale(late)
         return Contradiction(
-            f"{self._told(early)} by {returned(early)}, but {self._told(late)}, which was called only at {called(late)}",
+            f"{self._by(early)}, but {self._called(late, f'called only at {called(late)}')}",
             {early, late} | self._shown_by(early, late),
             anomaly,
         )
 
     def _too_few(self, few: TooFew) -> Contradiction:
+        witness = few.witness
+        others = [one for one in self.appends.values() if one is not witness and one.began < end_of(witness)]
+        if len(others) < few.count:
+            count = "no other append" if not others else "only 1 other append" if len(others) == 1 else ""
+            why = f"{count or f'only {len(others)} other appends'} had been called by then"
+        else:
+            others = few.called
+            fitting = f"only {len(others)}" if others else "none"
+            why = (
+                f"{fitting} of the others that had been called by then can have been among the first {few.count}: the rest "
+                "have later places"
+            )
         return Contradiction(
-            f"{self._told(few.witness)} by {returned(few.witness)}, but only {len(few.called)} appends had been called by then",
-            [few.witness, *(few.called if len(few.called) <= _MOST_SHOWN else [])],
+            f"{self._by(witness)}, but {why}",
+            [witness, *(others if len(others) <= _MOST_SHOWN else [])],
             "no such place",
         )
 
     def _too_many(self, many: TooMany) -> Contradiction:
-        late, done, early = many.late, many.done, many.early
-        since = "" if early is None else f" after {self._told(early)} by {returned(early)}"
+        late, early = many.late, many.early
+        done = [one for one in many.done if before(one, late)]
+        placed = [one for one in many.done if one not in done and one is not late]
+        since = "" if early is None else f" after {self._by(early)}"
         if len(done) == 1:
             said = f"{what(done[0])} was acknowledged at {returned(done[0])}{since}"
         else:
             said = f"{len(done)} appends{since} were acknowledged by {called(late)}"
-        proof = {late, *(done if len(done) <= _MOST_SHOWN else done[:1]), *([] if early is None else [early])}
+        if placed:
+            said += "".join(
+                f", and {self._told(one) or f'{self._seen(one)} came before'}" for one in placed[:_MOST_TOLD]
+            )
+            said += f", and {len(placed) - _MOST_TOLD} more came before it" if len(placed) > _MOST_TOLD else ""
+        proof = {late, *(many.done if len(many.done) <= _MOST_SHOWN else done[:1]), *([] if early is None else [early])}
+        if len(many.done) > _MOST_SHOWN:
+            proof |= set(placed[:_MOST_TOLD])
         return Contradiction(
-            f"{said}, but {self._told(late)}, which was called after that and leaves no room for "
-            f"{'it' if len(done) == 1 else 'all of them'}",
+            f"{said}, but {self._called(late, 'called after that')} and leaves no room for "
+            f"{'it' if len(done) + len(placed) == 1 else 'all of them'}",
             proof | self._shown_by(*proof),
             self._lost_or_stale(late) if late.f == "read" else "lost entry",
         )
@@ -162,14 +188,34 @@ class _Log(Explained):
         return "stale read" if seen else "lost entry"
 
     def _told(self, operation: Operation) -> str:
+        """What its client was told; nothing of an append whose place was only read."""
         if operation.f == "read":
             count = len(operation.result)
             return f"{who(operation)} read {count} value{'' if count == 1 else 's'}{asked(operation)}"
-        place = self.place_read.get(operation) or (operation.result or 0) + 1
-        return f"{what(operation)} was given place {place - 1}"
+        if operation.type == "ok" and operation.result is not None:
+            return f"{what(operation)} was given place {operation.result}"
+        return ""
+
+    def _seen(self, append: Operation) -> str:
+        """The append, with who read it."""
+        assert self.longest is not None
+        reader = self.longest
+        return f"{what(append)} (at place {self.place_read[append] - 1} in what {who(reader)} read{asked(reader)})"
+
+    def _by(self, operation: Operation) -> str:
+        told = self._told(operation)
+        if told:
+            return f"{told} by {returned(operation)}"
+        return f"{self._seen(operation)} had been acknowledged at {returned(operation)}"
+
+    def _called(self, operation: Operation, when: str) -> str:
+        told = self._told(operation)
+        return f"{told}, which was {when}" if told else f"{self._seen(operation)} was {when}"
 
     def _shown_by(self, *operations: Operation) -> set[Operation]:
         """The longest read, if it tells the place of one of the appends."""
         return (
-            {self.longest} if self.longest is not None and any(one in self.place_read for one in operations) else set()
+            {self.longest}
+            if self.longest is not None and any(one in self.place_read and one.result is None for one in operations)
+            else set()
         )

@@ -176,7 +176,8 @@ class _Queue:
             proof |= {lost.enqueue}
             proof |= {other} if isinstance(other, Operation) else _operations(other)
         name, enqueue = show(value.enqueue.value), value.enqueue
-        sentence = f"{what(enqueue)} was acknowledged at {returned(enqueue)}, and nobody dequeued {name}, "
+        taken = "is known to have dequeued" if self.crashed else "dequeued"
+        sentence = f"{what(enqueue)} was acknowledged at {returned(enqueue)}, and nobody {taken} {name}, "
         if isinstance(witness, Operation):
             when = f"from {called(witness)} to {returned(witness)}"
             sentence += f"but {who(witness)} found the queue empty{asked(witness)}, {when}"

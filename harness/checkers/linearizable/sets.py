@@ -80,7 +80,7 @@ class _Growing:
             for element in elements - seen:
                 add = self.adds.get(element)
                 if add is None:
-                    raise self._nowhere(read, element)
+                    raise self._nowhere(read)
                 missing.discard(element)
                 if add.began > earliest:
                     earliest, latest_call = add.began, add
@@ -104,17 +104,20 @@ class _Growing:
         rest = (add for element, add in self.adds.items() if element not in seen and add.ended is not None)
         return [*order, *sorted(rest, key=lambda add: add.began)]
 
-    def _nowhere(self, read: Operation, element: Hashable) -> Contradiction:
-        value = next(value for value in read.result if canonical(value) == element)
+    def _nowhere(self, read: Operation) -> Contradiction:
+        value = next(value for value in read.result if canonical(value) not in self.adds)
         said = f"{who(read)} read {show(value)} in the set{asked(read)} at {returned(read)}, but nobody ever added it"
         return Contradiction(said, self._closed([read]), "value from nowhere")
 
     def _forked(
         self, one: Operation, seen: frozenset[Hashable], other: Operation, elements: frozenset[Hashable]
     ) -> Contradiction:
-        mine = self.adds.get(next(iter(seen - elements)))
-        theirs = self.adds.get(next(iter(elements - seen)))
-        names = [show(add.value) if add is not None else "something" for add in (mine, theirs)]
+        if not elements <= self.adds.keys():
+            return self._nowhere(other)
+        names = [
+            show(next(value for value in read.result if canonical(value) not in there))
+            for read, there in ((one, elements), (other, seen))
+        ]
         said = (
             f"{who(one)} read {names[0]} in the set but not {names[1]}{asked(one)} ({span(one)}), and {who(other)} read "
             f"{names[1]} but not {names[0]}{asked(other)} ({span(other)})"

@@ -160,7 +160,7 @@ class _Stack:
         for _, lost, other in due:
             proof |= {lost.push}
             proof |= {other} if isinstance(other, Operation) else _operations(other)
-        sentence = _lost_sentence(value, witness)
+        sentence = _lost_sentence(value, witness, self.crashed)
         if len(due) > 1:
             sentence += f"; the pops of unknown outcome can't have taken all of {len(due)} such values"
         return Contradiction(sentence, proof, "lost element")
@@ -177,7 +177,7 @@ class _Stack:
             reached = span.pop_call
             cover.append(value)
         if len(cover) == 1 and cover[0].pop is None:
-            return Contradiction(_lost_sentence(cover[0], empty), [cover[0].push, empty], "lost element")
+            return Contradiction(_lost_sentence(cover[0], empty, self.crashed), [cover[0].push, empty], "lost element")
         names = ", then ".join(show(value.push.value) for value in cover)
         return Contradiction(
             f"{who(empty)} found the stack empty{asked(empty)}, from {called(empty)} to {returned(empty)}, "
@@ -199,7 +199,7 @@ class _Stack:
         for value, lower in below.items():
             if value.pop is None:
                 return Contradiction(
-                    _lost_sentence(value, lower),
+                    _lost_sentence(value, lower, self.crashed),
                     {value.push} | _operations(lower) | self._takers([value]),
                     "lost element",
                 )
@@ -277,9 +277,10 @@ def _popped_from_below(popped: Sequence[_Value], values: Sequence[_Value]) -> di
     return below
 
 
-def _lost_sentence(value: _Value, witness: _Value | Operation) -> str:
+def _lost_sentence(value: _Value, witness: _Value | Operation, crashed: Sequence[Operation]) -> str:
     name, push = show(value.push.value), value.push
-    sentence = f"{what(push)} was acknowledged at {returned(push)}, and nobody popped {name}, "
+    popped = "is known to have popped" if crashed else "popped"
+    sentence = f"{what(push)} was acknowledged at {returned(push)}, and nobody {popped} {name}, "
     if isinstance(witness, Operation):
         found = f"but {who(witness)} found the stack empty{asked(witness)}"
         return f"{sentence}{found}, from {called(witness)} to {returned(witness)}"

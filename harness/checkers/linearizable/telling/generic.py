@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.checkers.linearizable.explain import Story
 from harness.checkers.linearizable.telling.case import Case, begun
+from harness.checkers.linearizable.telling.forgetful import ANY_OTHER
 
 _MOST_TOLD = 6
 _MOST_REASONS = 2
@@ -21,6 +22,8 @@ def story(case: Case) -> Story:
 
 def _reason(case: Case) -> str:
     """What the model says to the last operation, if it doesn't say too much: something else in each state."""
+    if any(isinstance(state, tuple) and state[:1] == ANY_OTHER for state in case.states):
+        return ""  # these are no states of the model itself
     answers = [answer for state in case.states if isinstance(answer := case.model.step(state, case.culprit), str)]
     different = list(dict.fromkeys(answers))
     return f" ({'; or '.join(different)})" if 0 < len(different) <= _MOST_REASONS else ""

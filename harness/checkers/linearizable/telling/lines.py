@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Hashable
 
 from harness.checkers.linearizable.explain import Story, asked, did, returned, span, who
-from harness.checkers.linearizable.moments import before
+from harness.checkers.linearizable.moments import before, end_of
 from harness.checkers.linearizable.telling.case import Case, begun, done
+from harness.checkers.linearizable.telling.cores import proves
 from harness.checkers.linearizable.telling.nobody import brought_by_nobody
 from harness.checkers.operations import Operation
 from harness.models.queue import Queue
@@ -55,8 +56,8 @@ def _empty(case: Case, taken: list[Operation]) -> Story | None:
     for empty in empties:
         found = f"{who(empty)} found the {case.model.name} empty{asked(empty)} ({span(empty)})"
         for one in puts:
-            if before(one, empty) and canonical(one.value) not in out:
-                return Story("lost element", f"{found}, but {done(one)}, and nobody took {show(one.value)} out")
+            if before(one, empty) and canonical(one.value) not in out and _contradict(case, [one, empty]):
+                return Story("lost element", f"{found}, but {done(one)}, and {_nobody_took(case, one)}")
         if empty is case.culprit:
             gone = {canonical(one.result) for one in takers if before(one, empty)}
             inside = [one for one in puts if not before(empty, one) and canonical(one.value) not in gone] or puts
@@ -70,15 +71,17 @@ def _lost_or_disordered(case: Case, put: str, take: str) -> Story:
     taken = {canonical(one.result) for one in case.history if one.f == take and one.type == "ok"}
     kept = [one for one in case.certain if one.f == put and canonical(one.value) not in taken]
     told = "; ".join(begun(one) for one in case.shown[:6])
-    if kept:
-        lost = kept[0]
-        later = case.culprit
-        where = "was before it" if put == "enqueue" else "was in its way"
-        sentence = (
-            f"{who(lost)}'s {put} of {show(lost.value)}{asked(lost)} was acknowledged at {returned(lost)} and nobody took "
-            f"{show(lost.value)} out, but {did(later)} by {returned(later)}, and {show(lost.value)} {where}"
-        )
-        return Story("lost element", sentence)
+    takes = [one for one in case.certain if one.f == take and one.result is not None]
+    for lost in kept:
+        for later in sorted(takes, key=end_of, reverse=True):
+            if not _is_passed(case, lost, later, put):
+                continue
+            where = "was before it" if put == "enqueue" else "was in its way"
+            sentence = (
+                f"{who(lost)}'s {put} of {show(lost.value)}{asked(lost)} was acknowledged at {returned(lost)} and "
+                f"{_nobody_took(case, lost)}, but {did(later)} by {returned(later)}, and {show(lost.value)} {where}"
+            )
+            return Story("lost element", sentence)
     late = case.culprit
     inside = [one for one in case.certain if one.f == put and canonical(one.value) != canonical(late.result)]
     if late.f == take and len(inside) == 1 and all(one.f != take or one is late for one in case.certain):
@@ -88,6 +91,29 @@ def _lost_or_disordered(case: Case, put: str, take: str) -> Story:
         return Story("out of order", sentence)
     order = "first in, first out" if put == "enqueue" else "last in, first out"
     return Story("out of order", f"these can't have been {order}: {told}")
+
+
+def _is_passed(case: Case, lost: Operation, later: Operation, put: str) -> bool:
+    """Whether what was taken must have been behind, or below, the value that nobody took."""
+    sources = [one for one in case.prefix if one.f == put and canonical(one.value) == canonical(later.result)]
+    sources = [one for one in sources if not before(later, one)]
+    if put == "enqueue":
+        return bool(sources) and all(before(lost, one) for one in sources)
+    return bool(sources) and before(lost, later) and all(before(one, lost) for one in sources)
+
+
+def _nobody_took(case: Case, one: Operation) -> str:
+    """Of those of unknown outcome somebody may have, but not so that it would explain anything."""
+    takers = ("dequeue", "pop")
+    unsure = any(other.f in takers and other.type == "info" for other in case.history)
+    return f"nobody {'is known to have taken' if unsure else 'took'} {show(one.value)} out"
+
+
+def _contradict(case: Case, operations: list[Operation]) -> bool:
+    """Whether these contradict each other already, whatever the others did."""
+    end = case.culprit.ended or 0
+    history = [one for one in case.history if one.began < end]
+    return proves(operations, history, case.model, case.budget) is True
 
 
 def _from_nowhere(case: Case, taken: list[Operation], put: str) -> Story | None:

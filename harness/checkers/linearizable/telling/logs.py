@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from harness.checkers.linearizable.explain import Story, asked, called, returned, span, who
-from harness.checkers.linearizable.moments import before
+from harness.checkers.linearizable.explain import Story, asked, called, returned, span, what, who
+from harness.checkers.linearizable.moments import before, end_of
 from harness.checkers.linearizable.telling import generic
 from harness.checkers.linearizable.telling.case import Case
 from harness.checkers.linearizable.telling.nobody import shown_from_nowhere
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
 
+_MOST_TOLD = 4
+
 
 def story(case: Case) -> Story:
-    late = case.culprit
-    return _places(case) or (_log_read(case, late) if late.f == "read" else None) or generic.story(case)
+    reads = [one for one in case.certain if one.f == "read" and one.type == "ok"]
+    reads.sort(key=end_of, reverse=True)
+    for read in reads:
+        told = shown_from_nowhere(case, read, "append")
+        if told is not None:
+            return told
+    told = _places(case)
+    for read in reads:
+        told = told or _log_read(case, read)
+    return told or _too_early_a_place(case) or generic.story(case)
 
 
 def _places(case: Case) -> Story | None:
     given = [one for one in case.certain if one.f == "append" and one.type == "ok" and one.result is not None]
-    begun_by_then = sum(one.f == "append" for one in case.prefix)
     for one in given:
-        if not 0 <= one.result < begun_by_then:
-            return Story("no such place", f"{_placed(one)}, but only {begun_by_then} appends had begun by then")
+        begun = sum(other.f == "append" and other.began < end_of(one) for other in case.history)
+        if one.result < 0:
+            return Story("no such place", f"{_placed(one)}, but places are counted from 0")
+        if begun == 1 <= one.result:
+            return Story("no such place", f"{_placed(one)}, but no other append had begun by then")
+        if one.result >= begun:
+            why = f"only {begun} appends had begun by then, this one among them"
+            return Story("no such place", f"{_placed(one)}, but {why}")
     for late in reversed(given):
         for early in given:
             if early is late:
@@ -41,10 +56,7 @@ def _placed(one: Operation) -> str:
 
 def _log_read(case: Case, late: Operation) -> Story | None:
     seen = [canonical(value) for value in late.result]
-    told = shown_from_nowhere(case, late, "append")
-    if told is not None:
-        return told
-    for one in case.others:
+    for one in case.certain:
         if one.f == "append" and before(one, late) and canonical(one.value) not in seen:
             sentence = (
                 f"{who(late)} read the log{asked(late)} ({span(late)}) without {show(one.value)}, but {who(one)}'s append of "
@@ -52,8 +64,8 @@ def _log_read(case: Case, late: Operation) -> Story | None:
             )
             again = any(canonical(one.value) in map(canonical, read.result) for read in _later_reads(case, late))
             return Story("stale read" if again else "lost entry", sentence)
-    for one in case.others:
-        if one.f != "read":
+    for one in case.certain:
+        if one.f != "read" or one.type != "ok" or one is late:
             continue
         other = [canonical(value) for value in one.result]
         shorter = min(len(seen), len(other))
@@ -71,6 +83,20 @@ def _log_read(case: Case, late: Operation) -> Story | None:
             )
             again = any(len(read.result) > len(seen) for read in _later_reads(case, late))
             return Story("stale read" if again else "lost entry", sentence)
+    return None
+
+
+def _too_early_a_place(case: Case) -> Story | None:
+    """An append with a place before which there is no room for what had been acknowledged when it was called."""
+    for late in case.certain:
+        if late.f != "append" or late.type != "ok" or late.result is None:
+            continue
+        there = [one for one in case.certain if one.f == "append" and before(one, late)]
+        if len(there) > late.result:
+            told = " and ".join(f"{what(one)} by {returned(one)}" for one in there[:_MOST_TOLD])
+            more = f" and {len(there) - _MOST_TOLD} more" if len(there) > _MOST_TOLD else ""
+            said = f"{_placed(late)}, but before it began, at {called(late)}, there had been acknowledged {told}{more}"
+            return Story("lost entry", said)
     return None
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from harness.checkers.linearizable.explain import Story, asked, called, returned, who
+from harness.checkers.linearizable.explain import Story, asked, called, returned, what, who
 from harness.checkers.linearizable.moments import before
 from harness.checkers.linearizable.telling.case import Case
+from harness.checkers.linearizable.telling.named import Named
 from harness.checkers.linearizable.telling.projection import shown
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
@@ -17,14 +18,22 @@ def brought_by_nobody(case: Case, one: Operation, value: object, put: str, said:
     if sources and all(before(one, source) for source in sources):
         first = min(sources, key=lambda source: source.began)
         sentence = f"{said}, but {who(first)} began to {first.f} {show(value)} only at {called(first)}{asked(first)}"
-        return Story("value from the future", sentence)
+        return Named("value from the future", sentence, (first,))
     if sources:
         return None
-    for attempt in case.failed:
-        if attempt.f == put and canonical(attempt.value) == canonical(value):
-            refused = f"{who(attempt)}'s {attempt.f} of {show(value)}{asked(attempt)} had been answered with a failure"
-            return Story("failed write seen", f"{said}, but {refused}: it must never happen")
+    attempts = [attempt for attempt in case.failed if attempt.f == put and canonical(attempt.value) == canonical(value)]
+    for attempt in attempts:
+        if not before(one, attempt):
+            return Named("failed write seen", f"{said}, but {refused(attempt, one)}: it must never happen", (attempt,))
+    for attempt in attempts[:1]:
+        began = f"{who(attempt)} began to {put} {show(value)} only at {called(attempt)}{asked(attempt)}"
+        return Named("value from the future", f"{said}, but {began}, and that failed", (attempt,))
     return Story("value from nowhere", f"{said}, but nobody ever {_BROUGHT[put]} {show(value)}")
+
+
+def refused(attempt: Operation, one: Operation) -> str:
+    """`p2's add of 5 (n1) had been answered with a failure`, or was, if `one` did not come after that."""
+    return f"{what(attempt)} {'had been' if before(attempt, one) else 'was'} answered with a failure"
 
 
 _BROUGHT = {"enqueue": "enqueued", "push": "pushed", "add": "added", "append": "appended", "send": "sent"}

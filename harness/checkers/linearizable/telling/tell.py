@@ -14,7 +14,7 @@ from harness.checkers.linearizable.budget import Budget, Stopped, collector_paus
 from harness.checkers.linearizable.decide import Answer
 from harness.checkers.linearizable.decision import Contradiction, Undecided
 from harness.checkers.linearizable.explain import Story, did, seconds
-from harness.checkers.linearizable.telling import counting, generic, lines, locks, logs, mail, sets
+from harness.checkers.linearizable.telling import counting, failures, generic, lines, locks, logs, mail, sets
 from harness.checkers.linearizable.telling.case import Case
 from harness.checkers.linearizable.telling.keys import lost_append, story_of_key
 from harness.checkers.linearizable.telling.named import Named
@@ -143,6 +143,7 @@ def _finding(seen_as: _View, violation: Violation, budget: Budget) -> Finding:
         near = sorted(shown, key=lambda operation: abs(operation.began - violation.culprit.began))[:_LONGEST_PROOF]
         shown = sorted(near, key=lambda operation: operation.began)
     story = violation.proof.story or _story(seen_as, violation, budget)
+    story = _with_failures(seen_as, violation, story, budget)
     if isinstance(story, Named):
         by_index = {one.index: one for one in (*map(seen_as.original, story.also), *shown)}
         shown = sorted(by_index.values(), key=lambda operation: operation.began)
@@ -188,23 +189,37 @@ def _story(seen_as: _View, violation: Violation, budget: Budget) -> Story:
             _plain(model.initial()),
             seen_as.reader_of,
         )
-    last = max(proof.certain, key=lambda one: one.ended or 0)
-    case = Case(
+    case = _case(seen_as, violation, budget)
+    try:
+        return _TELLERS.get(type(model), generic.story)(case)
+    except Stopped:
+        return generic.story(case)
+
+
+def _case(seen_as: _View, violation: Violation, budget: Budget) -> Case:
+    part, proof = seen_as.part, violation.proof
+    return Case(
         proof.certain,
         proof.operations,
         violation.prefix,
         part.operations,
         part.failed,
-        last,
-        model,
+        max(proof.certain, key=lambda one: one.ended or 0),
+        seen_as.model,
         budget,
         proof.states,
         proof.owners,
     )
+
+
+def _with_failures(seen_as: _View, violation: Violation, story: Story, budget: Budget) -> Story:
+    """What the algorithms tell knows nothing of what failed."""
+    if not seen_as.part.failed or not violation.proof.certain:
+        return story
     try:
-        return _TELLERS.get(type(model), generic.story)(case)
+        return failures.with_failures(_case(seen_as, violation, budget), story)
     except Stopped:
-        return generic.story(case)
+        return story
 
 
 def _plain(state: Any) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.checkers.linearizable.budget import Budget, Stopped
 from harness.checkers.linearizable.decide import Answer, decide
 from harness.checkers.linearizable.explain import Story
 from harness.checkers.linearizable.support import Support
-from harness.checkers.linearizable.telling.projection import values_of
+from harness.checkers.linearizable.telling.projection import projected, values_of
 from harness.checkers.linearizable.telling.proofs import Proof, prove
 from harness.checkers.operations import Operation
 from harness.models.model import Model
 from harness.models.queue import Queue, Stack
 from harness.models.register import Register
+from harness.models.sets import Set
+from harness.models.values import canonical
 
 
 @dataclass
@@ -53,6 +55,10 @@ def violations(
                 yield _rough(rest, answer)
             return
         yield violation
+        strays = _strays(violation.culprit, operations, model)
+        if strays:  # what else is wrong with it is told next
+            rest = projected(rest, model, {value for value in values_of(rest, model) or [] if value not in strays})
+            continue
         if violation.culprit.ended == max(one.ended or -1 for one in rest):
             return  # without it, the rest is a prefix that is known to be explained
         forgotten.append(violation.culprit)
@@ -61,6 +67,14 @@ def violations(
             del rest[place]
         else:
             rest[place] = _forgotten(rest[place], model)
+
+
+def _strays(culprit: Operation, operations: Sequence[Operation], model: Model) -> set[Hashable]:
+    """Elements of a set that were read and that nobody ever tried to add: without them there may be more to tell."""
+    if type(model) is not Set or culprit.f != "read":
+        return set()
+    touched = {canonical(one.value) for one in operations if one.f != "read"}
+    return set(map(canonical, culprit.result)) - touched
 
 
 def _concern_line(later: Sequence[Operation], proof: Proof, model: Model) -> bool:
