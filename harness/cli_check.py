@@ -47,13 +47,14 @@ def check(
     """Judge the history in FILE: whether one order of its operations explains what every client saw.
 
     FILE is a history.jsonl, the folder of a run, Jepsen's EDN or log lines, a key-value log of Porcupine, or a CSV table
-    with the columns f, value, result, call and return.
+    with the columns f, value, result, call and return. It may be a pipe, and - is standard input.
 
     \b
     rashomon check results/latest
     rashomon check history.edn --model register --initial 0 --explain
     rashomon check operations.csv --model queue --time-limit 300 --json
     rashomon check history.jsonl --model mypackage.models:Ledger
+    zcat history.edn.gz | rashomon check -
 
     Ctrl-C ends the check early: what was decided by then is told, the rest is unknown. A second Ctrl-C ends it at once.
 
@@ -83,15 +84,25 @@ def check(
 
 
 def json_value(text: str | None) -> Any:
+    from harness.formats.lines import parse_json
+
     try:
-        return None if text is None else json.loads(text)
+        value = None if text is None else parse_json(text)
+        json.dumps(value, allow_nan=False)  # 1e400 is JSON, but no number that we know
     except ValueError as error:
-        raise BadInput(f"--initial {text!r} is not JSON: strings need quotes, as in --initial '\"\"'") from error
+        hint = "strings need quotes, as in --initial '\"\"', and numbers must be finite"
+        raise BadInput(f"--initial {text!r} is not JSON: {hint}") from error
+    return value
 
 
 def history_file(path: Path) -> Path:
+    """The file that is meant, or the pipe; `-` is standard input."""
+    from harness.formats.spooling import STANDARD_INPUT
+
+    if path == Path("-"):
+        return STANDARD_INPUT
     file = path / "history.jsonl" if path.is_dir() else path
-    if not file.is_file():
+    if not file.exists():
         raise BadInput(f"{file}: there is no such history: name a file or the folder of a run")
     return file
 
@@ -102,7 +113,8 @@ def history_file(path: Path) -> Path:
 @click.option("--to", "to", required=True, metavar="NAME", help="jsonl, edn, jepsen-log, porcupine or csv.")
 @click.option("--format", default="auto", show_default=True, metavar="NAME", help="The format of FILE.")
 def convert(history: Path, out: Path, to: str, format: str) -> None:
-    """Write the history in FILE in another format to OUT, for another checker's opinion.
+    """Write the history in FILE in another format to OUT, for another checker's opinion. FILE may be a pipe; - is
+    standard input.
 
     \b
     rashomon convert results/latest history.edn --to edn

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -110,7 +113,9 @@ def test_the_model_is_found_by_the_functions(model: str, good: list[Any], bad: l
     ("history", "model", "said"),
     [
         (operations(("add", 1, None)), "auto", "functions add are those of the models counter and set"),
-        (operations(("barter", 1, None)), "auto", "no model knows all the functions barter"),
+        (operations(("barter", 1, None)), "auto", "event 0 of the history: no model knows the function barter"),
+        (operations(("enqueue", 1, None), ("push", 1, None)), "auto", "no model knows all the functions enqueue, push"),
+        ([*FRESH, {"f": "barter", "call": 60, "return": 70}], "auto", "event 6 of the history: no model knows"),
         (FRESH, "stack", "event 0 of the history: the model stack has no function 'write': it knows push, pop"),
         (
             operations(("cas", 1, True)),
@@ -121,11 +126,25 @@ def test_the_model_is_found_by_the_functions(model: str, good: list[Any], bad: l
         (FRESH, "os:path", "os:path is not a model: derive the class"),
         (FRESH, "os.nothing:Model", "cannot import model 'os.nothing:Model'"),
         (FRESH, "tests.support.models:Demanding", "can't be made without arguments"),
+        (FRESH, "tests.support.models:ExitsWhenMade", r"can't be made without arguments \(SystemExit: 5\)"),
+        (FRESH, models.Demanding, "the model Demanding can't be made without arguments"),
+        (FRESH, dict, "dict is not a model: derive the class"),
+        (FRESH, 5, "a model is a name, an object or its class, not 5"),
+        (None, "register", "a history is the path of a file, or a list of operations or events, not None"),
+        (5, "register", "a list of operations or events, not 5"),
+        ([{"f": "read", "result": 1}], "register", "operation 0 of the history: it has no `call`"),
+        ([*FRESH, {"f": "read", "return": 90}], "register", "operation 3 of the history: it has no `call`"),
     ],
 )
-def test_what_does_not_fit_is_told(history: list[Any], model: str, said: str) -> None:
+def test_what_does_not_fit_is_told(history: Any, model: Any, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         check(history, model)
+
+
+def test_a_class_is_a_model_if_it_needs_no_arguments() -> None:
+    assert check(STALE, Register).verdict == "violation"
+    assert check(operations(("read", None, 7)), Register, initial=7).verdict == "valid"
+    assert check(operations(("bid", 3, True), ("bid", 2, True)), models.Auction).verdict == "violation"
 
 
 def test_an_initial_value() -> None:
@@ -231,6 +250,7 @@ def test_a_check_is_called_off_while_it_reads(tmp_path: Path) -> None:
             models.RaisesInStep(),
             r"its step\(\) of bid\(3\) = true \(event 0\) in the state 0 raises KeyError: 'highest'",
         ),
+        (models.ExitsInStep(), r"its step\(\) of bid\(3\) = true \(event 0\) in the state 0 raises SystemExit: 5"),
         (models.GivesNothing(), "gives None, neither a list of states nor a sentence"),
         (models.GivesEmptyList(), r"gives \[\], neither a list of states nor a sentence"),
         (models.GivesLists(), "which can't be hashed: use tuples"),
@@ -340,6 +360,8 @@ def test_the_command_on_edn_and_with_json(tmp_path: Path) -> None:
     [
         (["--format", "xml"], "unknown format 'xml'"),
         (["--initial", "{"], "--initial '{' is not JSON"),
+        (["--initial", "NaN"], "--initial 'NaN' is not JSON"),
+        (["--initial", "[1e400]"], "--initial '[1e400]' is not JSON"),
         (["--model", "nothing"], "unknown model 'nothing'"),
         (["--model", "queue"], "operations.csv:2: the model queue has no function 'write'"),
         (["--format", "edn"], "operations.csv:1: \"f\" is not an operation map"),
@@ -352,6 +374,69 @@ def test_bad_input_is_one_sentence_and_code_3(tmp_path: Path, arguments: list[st
     assert told.exit_code == 3
     assert said in told.stderr
     assert told.output.count("\n") == 1
+
+
+TABLE = b"f,value,result,call,return\nwrite,5,,0,1\nread,,4,2,3\n"
+
+
+@contextmanager
+def piped(text: bytes) -> Iterator[int]:
+    """The end of a pipe out of which this comes."""
+    out, into = os.pipe()
+    try:
+        with os.fdopen(into, "wb") as file:
+            file.write(text)
+        yield out
+    finally:
+        os.close(out)
+
+
+def test_a_history_comes_through_a_pipe() -> None:
+    with piped(TABLE) as out:
+        told = rashomon("check", f"/dev/fd/{out}")
+    assert told.exit_code == 1
+    assert "row 3 read 4" in told.stdout
+    with piped(TABLE.replace(b"read", b"flub")) as out, pytest.raises(BadInput, match=rf"^/dev/fd/{out}:3: .* flub"):
+        check(f"/dev/fd/{out}")
+
+
+def test_a_dash_is_standard_input(tmp_path: Path) -> None:
+    before = os.dup(0)
+    try:
+        with piped(TABLE) as out:
+            os.dup2(out, 0)
+            assert rashomon("check", "-").exit_code == 1
+        with piped(TABLE) as out:
+            os.dup2(out, 0)
+            assert rashomon("convert", "-", tmp_path / "history.edn", "--to", "edn").exit_code == 0
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+    assert rashomon("check", tmp_path / "history.edn").exit_code == 1
+
+
+def test_dev_null_is_an_empty_history() -> None:
+    told = rashomon("check", "/dev/null")
+    assert told.exit_code == 0
+    assert "/dev/null holds no operation that happened" in told.stderr
+
+
+def test_a_check_is_called_off_while_nothing_comes_through_the_pipe() -> None:
+    out, into = os.pipe()
+    try:
+        result = check(f"/dev/fd/{out}", limits=Limits(cancelled=lambda: True))
+    finally:
+        os.close(out)
+        os.close(into)
+    assert (result.verdict, "was being read" in result.sentence) == ("unknown", True)
+
+
+def test_a_function_that_no_model_knows_is_told_with_its_line(tmp_path: Path) -> None:
+    table = tmp_path / "operations.csv"
+    table.write_text("f,value,result,call,return\nwrite,5,,0,1\nflub,,4,2,3\nflub,,4,4,5\n")
+    told = rashomon("check", table)
+    assert told.exit_code == 3
+    assert "operations.csv:3: no model knows the function flub (register: read, write, cas; " in told.stderr
 
 
 def test_models_are_listed() -> None:

@@ -209,7 +209,8 @@ def test_csv_of_events(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "format"),
     [(JSONL, "jsonl"), (EDN, "edn"), (LOG, "jepsen-log"), (PORCUPINE, "porcupine"), (CSV_OPERATIONS, "csv"),
-     (CSV_EVENTS, "csv"), ("", "jsonl"), ("\n\n", "jsonl"), ("[]", "edn"), ("({:process 0", "edn")],
+     (CSV_EVENTS, "csv"), ("#a.b.Op{:f :read}", "edn"), ("#a.b/Op\n{:f :read}", "edn"), ("#_ 5 {:f :read}", "edn"),
+     ("", "jsonl"), ("\n\n", "jsonl"), ("[]", "edn"), ("({:process 0", "edn")],
 )  # fmt: skip
 def test_formats_are_recognised_by_what_is_in_the_file(tmp_path: Path, text: str, format: str) -> None:
     (tmp_path / "anything").write_text(text)
@@ -332,6 +333,28 @@ def test_a_refused_cas_is_a_failure_for_jepsen_and_its_log_lines_tell_both_apart
     assert short(open_history(tmp_path / "y.log").record().failed) == [(0, "cas", "", [1, 2], None, "fail")]
 
 
+@pytest.mark.parametrize("format", ["edn", "jepsen-log", "porcupine", "csv", "jsonl"])
+def test_processes_whose_names_a_format_can_not_say_are_numbered(tmp_path: Path, format: str) -> None:
+    (tmp_path / "in.csv").write_text("f,value,result,call,return\nput,a,,0,5\nget,,b,1,6\nput,b,,7,8\n")
+    before = open_history(tmp_path / "in.csv")
+    write_history(before.events(), tmp_path / "out", format)
+    found = short(open_history(tmp_path / "out").record().operations)
+    assert [one[1:] for one in found] == [one[1:] for one in short(before.record().operations)]
+    named = ["row 2", "row 3", "row 4"]
+    assert [one[0] for one in found] == ([0, 1, 2] if format in ("jepsen-log", "porcupine") else named)
+
+
+def test_numbers_that_are_given_to_processes_are_nobody_elses(tmp_path: Path) -> None:
+    def event(process: int | str) -> Event:
+        return {"process": process, "type": "invoke", "f": "read", "value": None}
+
+    write_history([event(0), event("p-1"), event("a b"), event("7"), event(-2)], tmp_path / "out", "jepsen-log")
+    found = open_history(tmp_path / "out", "jepsen-log").record().operations
+    assert [one.process for one in found] == [0, "p-1", 1, 2, 3]
+    with pytest.raises(BadInput, match="event None is of process 0, but that number went to one whose name"):
+        write_history([event("a b"), event(0)], tmp_path / "out", "jepsen-log")
+
+
 def test_porcupine_is_written_as_it_was_read(tmp_path: Path) -> None:
     events = [
         {"process": 0, "type": "invoke", "f": "append", "key": "a", "value": 'x "1" y'},
@@ -355,6 +378,8 @@ def test_porcupine_is_written_as_it_was_read(tmp_path: Path) -> None:
         ({"process": 0, "type": "invoke", "f": "cas", "value": [1, 2]}, "porcupine", "get, put and append, not 'cas'"),
         ({"process": 0, "type": "invoke", "f": "put", "value": 1}, "porcupine", "strings only, not 1"),
         ({"process": 0, "type": "invoke", "f": "put", "key": "k", "value": 1}, "jepsen-log", "have no keys"),
+        ({"process": 0, "type": "invoke", "f": "put it", "value": 1}, "jepsen-log", "can't say the function 'put it'"),
+        ({"process": 0, "type": "invoke", "f": ":put", "value": 1}, "edn", "can't say the function ':put'"),
         ({}, "xml", "unknown format 'xml'"),
     ],
 )
@@ -419,6 +444,13 @@ def test_what_is_wrong_is_told_with_file_and_line(tmp_path: Path, text: str, for
 @pytest.mark.parametrize("text", ["what is this\n", "\x00\x01\x02", "<html>", "a,b,c\n1,2,3\n"])
 def test_what_is_no_history_at_all_is_refused_with_the_formats(tmp_path: Path, text: str) -> None:
     assert "the formats are jsonl, edn, edn-keyed, jepsen-log, porcupine, csv" in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["# Title\n", "#!/bin/sh\n", "#include <stdio.h>\n", "## 1. (first)\n"])
+def test_a_text_that_begins_with_a_hash_is_not_taken_for_edn(tmp_path: Path, text: str) -> None:
+    assert "not a history in any known format" in refused(tmp_path, text)
+    assert "not a history in any known format" not in refused(tmp_path, text, "edn")
+    assert "not a history in any known format" not in refused(tmp_path, text, name="history.edn")
 
 
 @pytest.mark.parametrize("format", FORMATS)

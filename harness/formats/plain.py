@@ -33,7 +33,7 @@ def record_from(items: Iterable[Mapping[str, Any] | Operation]) -> Record:
         return Record()
     given = chain([first], rest)
     try:
-        if isinstance(first, Operation) or "call" in _mapping(first, 0):
+        if isinstance(first, Operation) or _is_operation(_mapping(first, 0)):
             return record_of([_operation(item, number) for number, item in enumerate(given)], lambda number: number)
         return operations(_events(given))
     except BadLine as problem:
@@ -50,6 +50,11 @@ def _mapping(item: object, number: int) -> Mapping[str, Any]:
     return item
 
 
+def _is_operation(item: Mapping[str, Any]) -> bool:
+    """Or else it is an event, which has a type; who forgot the `call` of an operation is told so."""
+    return "call" in item or "return" in item or "type" not in item
+
+
 def _operation(item: Mapping[str, Any] | Operation, number: int) -> Operation:
     if isinstance(item, Operation):
         return item
@@ -57,6 +62,10 @@ def _operation(item: Mapping[str, Any] | Operation, number: int) -> Operation:
     for name in item:
         if name not in _OF_AN_OPERATION:
             raise BadLine(number, f"it has {name!r}, which is none of {', '.join(_OF_AN_OPERATION)}")
+    if "call" not in item:
+        raise BadLine(
+            number, "it has no `call`, the time at which it was sent (an event would have a `type`, and no `return`)"
+        )
     returned = item.get("return")
     kind = item.get("type", "info" if returned is None else "ok")
     if kind not in ("ok", "info", "fail") or (kind == "ok" and returned is None):

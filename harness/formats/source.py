@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.checkers.linearizable.budget import collector_paused
 from harness.checkers.operations import Operation, Record, from_intervals, operations
@@ -25,6 +25,7 @@ from harness.formats.jepsen import (
 )
 from harness.formats.jsonl import read_jsonl
 from harness.formats.lines import LATEST_NS, BadLine, in_seconds, open_text
+from harness.formats.spooling import is_stream, spooled
 from harness.formats.table import read_csv
 from harness.history import BadHistory, Event
 from harness.models.values import show
@@ -49,6 +50,8 @@ _HEAD = 65536
 _ITEMS_PER_LOOK = 4096
 _SECOND = 1_000_000_000
 _NO_TIME = object()
+_TAGGED = re.compile(r"\s*#(?:_|\{|[A-Za-z:][\w.:/-]*\s*[\[({])")
+"""How EDN may begin with a `#`; titles and comments of other texts do so too."""
 
 
 def _ignore(number: int) -> None:
@@ -58,9 +61,12 @@ def _ignore(number: int) -> None:
 class Source:
     """One file and its format."""
 
-    def __init__(self, path: Path, format: str) -> None:
+    def __init__(self, path: Path, format: str, kept: IO[bytes] | None = None) -> None:
+        """`kept`: a file of what came through the pipe that `path` is."""
         self.path = path
         self.format = format
+        self._kept = kept
+        self._file = path if kept is None else Path(kept.name)
         self.line = 0
         """The line (from 1) in which what was read last ends."""
         self._clock = Clock(strict=format in _OWN_TIMES)
@@ -111,7 +117,7 @@ class Source:
 
     def place(self, operation: Operation) -> str:
         """`file:line` of an operation of the record: reads the file again up to there."""
-        for number, (line, item) in enumerate(_READERS[self.format](self.path)):
+        for number, (line, item) in enumerate(_READERS[self.format](self._file)):
             if isinstance(item, Operation):
                 same = (item.process, item.f, item.call_ns) == (operation.process, operation.f, operation.call_ns)
             else:
@@ -121,7 +127,7 @@ class Source:
         return str(self.path)
 
     def _items(self) -> Iterator[Any]:
-        for number, (line, item) in enumerate(_READERS[self.format](self.path)):
+        for number, (line, item) in enumerate(_READERS[self.format](self._file)):
             self.line = line
             yield item
             if number % _ITEMS_PER_LOOK == 0:
@@ -136,7 +142,7 @@ class Source:
 
     def _at_number(self, number: int) -> int:
         """The line of the operation of that number (from 0), in a table of operations."""
-        lines = (line for line, _ in _READERS[self.format](self.path))
+        lines = (line for line, _ in _READERS[self.format](self._file))
         return next(islice(lines, number, None))
 
 
@@ -223,19 +229,22 @@ def events_of(record: Record) -> list[Event]:
     return [{"index": index, "time": time, **event} for index, (_, time, event) in enumerate(moments)]
 
 
-def open_history(path: Path, format: str = "auto") -> Source:
-    """A file, and the format that is named or that it looks like.
+def open_history(path: Path, format: str = "auto", look: Callable[[int], None] = _ignore) -> Source:
+    """A file, or what comes through a pipe, and the format that is named or that it looks like.
 
-    Raises `BadInput` if there is no such file, format, or nothing that it looks like.
+    `look` is called now and then while a pipe is read. Raises `BadInput` if there is no such file, format, or nothing that
+    it looks like.
     """
-    if format != "auto":
-        if format not in _READERS:
-            raise BadInput(str(unknown("format", format, [*FORMATS, "auto"])))
-        return Source(path, format)
+    if format != "auto" and format not in _READERS:
+        raise BadInput(str(unknown("format", format, [*FORMATS, "auto"])))
     try:
-        with path.open("rb") as file:
+        kept = spooled(path, look) if is_stream(path) else None
+        if format != "auto":
+            return Source(path, format, kept)
+        file_path = path if kept is None else Path(kept.name)
+        with file_path.open("rb") as file:
             binary = b"\0" in file.read(_HEAD)
-        with open_text(path) as text:
+        with open_text(file_path) as text:
             head = text.read(_HEAD)
     except OSError as error:
         raise BadInput(f"{path}: can't be read ({error.strerror})") from error
@@ -246,7 +255,7 @@ def open_history(path: Path, format: str = "auto") -> Source:
             f"{path}: not a history in any known format (it begins with {first[:40]!r}): the formats are "
             f"{', '.join(FORMATS)}; name one with --format if this is one"
         )
-    return Source(path, "edn-keyed" if found == "edn" and has_keys(head) else found)
+    return Source(path, "edn-keyed" if found == "edn" and has_keys(head) else found, kept)
 
 
 def _looks_like(head: str) -> str | None:
@@ -257,7 +266,7 @@ def _looks_like(head: str) -> str | None:
     first = lines[0].lstrip()
     if PORCUPINE_LINE.fullmatch(first):
         return "porcupine"
-    if re.match(r"""[\[({\s,]*(?:#[\w.:]+\s*)?\{\s*:|[\[(]\s*(?:[\])]|$)""", first) or first.startswith("#"):
+    if re.match(r"""[\[({\s,]*(?:#[\w.:]+\s*)?\{\s*:|[\[(]\s*(?:[\])]|$)""", first) or _TAGGED.match("\n".join(lines)):
         return "edn"
     if first.startswith("{"):
         return "jsonl"

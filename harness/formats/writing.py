@@ -1,14 +1,16 @@
 """Writing a history for another tool.
 
-What a format can't say is left out or refused, never changed. In Jepsen's formats a refused `cas`, `acquire` or `release`
-is a `:fail`, and so is a `dequeue` or `pop` that found nothing: that is what Knossos takes for granted. Events of the
-nemesis are kept for Jepsen; notes of the harness are left out.
+What a format can't say is left out or refused, never changed; but a process whose name it can't say gets a number. In
+Jepsen's formats a refused `cas`, `acquire` or `release` is a `:fail`, and so is a `dequeue` or `pop` that found nothing:
+that is what Knossos takes for granted. Events of the nemesis are kept for Jepsen; notes of the harness are left out.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,6 +39,53 @@ def write_history(events: Iterable[Event], path: Path, format: str) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+class _Processes:
+    """Processes as a format can say them; one that it can't say gets a number. Who did what with whom stays as it was."""
+
+    def __init__(self, sayable: Callable[[int | str], bool]) -> None:
+        self._sayable = sayable
+        self._kept: set[int | str] = set()
+        self._number_of: dict[int | str, int] = {}
+        self._given: set[int | str] = set()
+        self._numbers = count()
+
+    def say(self, event: Event) -> str:
+        process = event["process"]
+        if self._sayable(process):
+            if process in self._given:
+                raise BadInput(
+                    f"event {event.get('index')} is of process {process}, but that number went to one whose name the format "
+                    "can't say: give all of them numbers, or all of them names without blanks"
+                )
+            self._kept.add(process)
+            return str(process)
+        if process not in self._number_of:
+            number = next(number for number in self._numbers if number not in self._kept)
+            self._number_of[process] = number
+            self._given.add(number)
+        return str(self._number_of[process])
+
+
+def _is_number(process: int | str) -> bool:
+    return isinstance(process, int) and process >= 0
+
+
+def _is_in_logs(process: int | str) -> bool:
+    if isinstance(process, str):
+        return re.fullmatch(r"[\w.][\w.-]*", process) is not None and not process.isdecimal()
+    return process >= 0
+
+
+def _keyword(event: Event) -> str:
+    """The function, as EDN and Jepsen's log lines have it."""
+    f = event["f"]
+    if re.fullmatch(r"""[^\s,;:"()\[\]{}\\#^][^\s,;"()\[\]{}\\#^]*""", f) is None:
+        raise BadInput(
+            f"event {event.get('index')}: Jepsen's formats can't say the function {f!r}, which is no keyword"
+        )
+    return f":{f}"
 
 
 def _completion(event: Event) -> tuple[str, Any]:
@@ -69,7 +118,7 @@ def _write_edn(events: Iterable[Event], file: TextIO) -> None:
         parts = [
             f":process {':nemesis' if nemesis else edn.dumps(event['process'])}",
             f":type :{kind}",
-            f":f :{event['f']}",
+            f":f {_keyword(event)}",
             f":value {edn.dumps(value)}",
         ]
         parts += [f":{name} {edn.dumps(event[name])}" for name in ("key", "time", "index", "error") if name in event]
@@ -77,6 +126,7 @@ def _write_edn(events: Iterable[Event], file: TextIO) -> None:
 
 
 def _write_log(events: Iterable[Event], file: TextIO) -> None:
+    processes = _Processes(_is_in_logs)
     for event in events:
         process = event["process"]
         if process == HARNESS:
@@ -87,9 +137,9 @@ def _write_log(events: Iterable[Event], file: TextIO) -> None:
             )
         kind, value = _completion(event)
         columns = [
-            f":{NEMESIS}" if process == NEMESIS else str(process),
+            f":{NEMESIS}" if process == NEMESIS else processes.say(event),
             f":{kind}",
-            f":{event['f']}",
+            _keyword(event),
             edn.dumps(value),
         ]
         if event["type"] == "fail":
@@ -99,6 +149,7 @@ def _write_log(events: Iterable[Event], file: TextIO) -> None:
 
 
 def _write_porcupine(events: Iterable[Event], file: TextIO) -> None:
+    processes = _Processes(_is_number)
     for event in _clients(events):
         kind, f, value, result = event["type"], event["f"], event.get("value"), event.get("result")
         where = f"event {event.get('index')} can't be written to a key-value log of Porcupine: it knows"
@@ -110,7 +161,7 @@ def _write_porcupine(events: Iterable[Event], file: TextIO) -> None:
         if not isinstance(shown, str) and not (f == "get" and kind == "invoke"):
             raise BadInput(f"{where} strings only, not {shown!r}")
         key, text = edn.dumps(str(event.get("key", ""))), edn.dumps(shown)
-        file.write(f"{{:process {event['process']}, :type :{kind}, :f :{f}, :key {key}, :value {text}}}\n")
+        file.write(f"{{:process {processes.say(event)}, :type :{kind}, :f :{f}, :key {key}, :value {text}}}\n")
 
 
 _WRITERS: dict[str, Callable[[Iterable[Event], TextIO], None]] = {

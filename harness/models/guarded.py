@@ -16,6 +16,8 @@ from harness.models.model import Model, State
 from harness.models.values import show
 from node.registry import UnknownName, unknown
 
+_RAISED = (Exception, SystemExit)
+"""What a model's code may raise: also the end of the program, which isn't its to decide."""
 _UNHASHABLE = "which can't be hashed: use tuples and frozensets, not lists, dicts and sets"
 
 
@@ -37,14 +39,19 @@ def make_model(name: str, initial: Any = None) -> Model:
         kind = MODELS[name]
     except UnknownName as error:
         raise BadInput(str(error)) from error
-    except Exception as error:  # whatever a module of the user's may do while it is imported
+    except _RAISED as error:  # whatever a module of the user's may do while it is imported
         raise BadInput(f"cannot import model {name!r} ({type(error).__name__}: {error})") from error
+    return model_of(kind, name, initial)
+
+
+def model_of(kind: object, name: str, initial: Any = None) -> Model:
+    """A model of that class, which is called `name` in sentences. Raises `BadInput` as `make_model` does."""
     if not (isinstance(kind, type) and issubclass(kind, Model)):
         raise BadInput(f"{name} is not a model: derive the class from harness.models.model.Model")
     make: Callable[..., Model] = kind
     try:
         return make() if initial is None else make(initial)
-    except Exception as error:
+    except _RAISED as error:
         what = "can't be made without arguments" if initial is None else "takes no initial value"
         raise BadInput(f"the model {name} {what} ({_told(error)})") from error
 
@@ -97,7 +104,7 @@ class Guarded(Model):
     def initial(self) -> State:
         try:
             state = self.model.initial()
-        except Exception as error:
+        except _RAISED as error:
             raise self._broken(f"its initial() raises {_told(error)}") from error
         if not _is_hashable(state):
             raise self._broken(f"its initial() gives the state {state!r:.80}, {_UNHASHABLE}")
@@ -110,7 +117,7 @@ class Guarded(Model):
             if self._budget is None:
                 raise
             raise out_of_memory(self._budget.limits) from error
-        except Exception as error:
+        except _RAISED as error:
             raise self._broken(f"{_step(operation, state)} raises {_told(error)}") from error
         if self._budget is not None:
             self._budget.look()
@@ -128,13 +135,13 @@ class Guarded(Model):
     def pure(self, operation: Operation) -> bool:
         try:
             return bool(self.model.pure(operation))
-        except Exception as error:
+        except _RAISED as error:
             raise self._broken(f"its pure() of {_shown(operation)} raises {_told(error)}") from error
 
     def partition(self, operation: Operation) -> str:
         try:
             key = self.model.partition(operation)
-        except Exception as error:
+        except _RAISED as error:
             raise self._broken(f"its partition() of {_shown(operation)} raises {_told(error)}") from error
         if not isinstance(key, str):
             raise self._broken(f"its partition() of {_shown(operation)} gives {key!r:.80}, which is no string")
@@ -143,7 +150,7 @@ class Guarded(Model):
     def problem(self, operation: Operation) -> str | None:
         try:
             return self.model.problem(operation)
-        except Exception as error:
+        except _RAISED as error:
             raise self._broken(f"its problem() of {_shown(operation)} raises {_told(error)}") from error
 
     def _broken(self, how: str) -> ModelError:
@@ -162,7 +169,7 @@ def _step(operation: Operation, state: State) -> str:
     return f"its step() of {_shown(operation)} in the state {state!r:.80}"
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

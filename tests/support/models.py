@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -32,6 +33,16 @@ class Demanding(Auction):
 class RaisesInStep(Auction):
     def step(self, state, operation):
         return {}["highest"]
+
+
+class ExitsInStep(Auction):
+    def step(self, state, operation):
+        sys.exit(5)
+
+
+class ExitsWhenMade(Auction):
+    def __init__(self) -> None:
+        sys.exit(5)
 
 
 class GivesNothing(Auction):
