@@ -168,3 +168,20 @@ def test_tokens_of_several_locks_in_a_row_show_all_that_they_name() -> None:
         ("acquire", "c", 6, 8, 9),
     ]
     assert {finding.anomaly for finding in findings("lock", *rows)} <= {"fencing token went back"}
+
+
+def test_what_is_known_by_a_read_only_is_not_told_as_if_it_were_known_before() -> None:
+    rows: list[Row] = [("append", "b", None, 1, 5), ("put", "a", None, 8, 10), ("get", None, "ab", 11, 12)]
+    assert [finding.prefix_end for finding in findings("kv", *rows)] == [12 * 10**9]
+
+
+@pytest.mark.parametrize("f", ["put", "append"])
+def test_a_failed_write_of_a_key_is_named_and_shown_where_it_is_seen(f: str) -> None:
+    failed = {"process": "row 0", "f": f, "value": "b", "call": 2, "return": 7, "type": "fail"}
+    result = check([failed, {"process": "row 1", "f": "get", "result": "b", "call": 5, "return": 10}], "kv")
+    (finding,) = result.findings
+    assert finding.anomaly == "failed write seen"
+    assert finding.sentence.startswith(
+        f'row 1 read "b" by 10.000 s, but row 0\'s {f} of "b" had been answered with a failure'
+    )
+    assert [one["process"] for one in finding.operations] == ["row 0", "row 1"]

@@ -137,7 +137,7 @@ class _Teller:
                     sentence = (
                         f"{said}, but {self._what(attempt)} had been answered with a failure: it must never happen"
                     )
-                    return Story("failed write seen", sentence)
+                    return Named("failed write seen", sentence, (attempt,))
             return self._by_nobody(observer, value)
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checkers.checker import Limits
@@ -105,9 +105,13 @@ class _View:
     model: Model
     answer: Answer
     register: AsRegister | None = None
+    failed: dict[int, Operation] = field(default_factory=dict)
+    """Of the key, by index, where it is told as a register."""
 
     def original(self, one: Operation) -> Operation:
-        return one if self.register is None else self.register.original[one.index]
+        if self.register is None:
+            return one
+        return self.register.original.get(one.index) or self.failed[one.index]
 
     def shown(self, proof: Proof) -> list[Operation]:
         """The operations of the history. With an append that is told as a compare-and-set goes who read it."""
@@ -133,7 +137,7 @@ def _as_register(part: Broken, model: Model, budget: Budget) -> _View:
         answer = replace(part.answer, proof=[one for one in register.operations if one.index in indexes])
         failed = [replace(one, f="write") if one.f in ("put", "append") else one for one in part.failed]
         seen_as = Broken(part.key, register.operations, failed, answer)
-        return _View(seen_as, Register(model.initial()), answer, register)
+        return _View(seen_as, Register(model.initial()), answer, register, {one.index: one for one in part.failed})
     return _View(part, model, part.answer)
 
 
@@ -154,9 +158,16 @@ def _finding(seen_as: _View, violation: Violation, budget: Budget) -> Finding:
         sentence=story.sentence + unsure,
         key=seen_as.part.key,
         operations=[operation.as_json() for operation in shown],
-        prefix_end=violation.culprit.return_ns,
+        prefix_end=_end(seen_as, violation),
         minimal=violation.proof.minimal,
     )
+
+
+def _end(seen_as: _View, violation: Violation) -> int | None:
+    """When all is known that proves it; behind what something was appended is known by who read it, perhaps later."""
+    readers = [seen_as.reader_of(one) for one in violation.proof.certain]
+    ends = [one.return_ns for one in (violation.culprit, *readers) if one is not None and one.return_ns is not None]
+    return max(ends, default=None)
 
 
 _TELLERS: dict[type[Model], Callable[[Case], Story]] = {
