@@ -273,7 +273,7 @@ def found(protocol: str, flaw: str, options: dict) -> tuple[RunSpec, Kind]:
         crash = Choice(fault="kill", options={"target": "one"}, for_seconds=0.5)
         streams = [Stream(choices=[one], every_seconds=1.0) for one in (cut, crash)]
         more["nemesis"] = NemesisSpec(name="storm", streams=streams)
-    for seed in range(1, 400):
+    for seed in range(1, 600):
         one = spec(seed, flaw, protocol, **more)
         one = one.model_copy(update={"protocol": ProtocolSpec(name=protocol, flaws=[flaw], options=options)})
         seen = judged(one, simulate(one, statuses=False))[0]
