@@ -23,7 +23,7 @@ from harness.checkers.operations import Operation
 from harness.models.values import show
 
 _MOST_TOLD = 2
-_MOST_SHOWN = 7
+_MOST_SHOWN = 6
 """Adds that are shown one by one; where there are more, the sentence counts them."""
 
 
@@ -117,7 +117,9 @@ class _Counter(Explained):
         witness = few.witness
         started = sum(one.began < (witness.ended or 0) for one in self.adds)
         missing = witness.result // self.amount - started
-        if missing > 0:
+        if not self.adds:
+            why = f"nobody ever added anything{' but 0' if self.adds_nothing else ''}"
+        elif missing > 0:
             adds = f"{f'only {started}' if started else 'no'} {'add' if started == 1 else 'adds'} of {self.amount}"
             why = f"{adds} had been called by then{f', {missing} too few' if started else ''}"
         else:

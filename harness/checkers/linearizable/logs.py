@@ -18,7 +18,7 @@ from harness.checkers.linearizable.steps import Backwards, Explained, Steps, Too
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
 
-_MOST_SHOWN = 7
+_MOST_SHOWN = 6
 _MOST_TOLD = 2
 
 
@@ -146,12 +146,10 @@ class _Log(Explained):
             count = "no other append" if not others else "only 1 other append" if len(others) == 1 else ""
             why = f"{count or f'only {len(others)} other appends'} had been called by then"
         else:
-            others = few.called
-            fitting = f"only {len(others)}" if others else "none"
-            why = (
-                f"{fitting} of the others that had been called by then can have been among the first {few.count}: the rest "
-                "have later places"
-            )
+            fitting = f"only {len(few.called)} of" if few.called else "none of"
+            first = "the first one" if few.count == 1 else f"among the first {few.count}"
+            rest = "the rest have" if few.called else "they have"
+            why = f"{fitting} the others called by then can have been {first}: {rest} later places"
         return Contradiction(
             f"{self._by(witness)}, but {why}",
             [witness, *(others if len(others) <= _MOST_SHOWN else [])],
@@ -160,6 +158,8 @@ class _Log(Explained):
 
     def _too_many(self, many: TooMany) -> Contradiction:
         late, early = many.late, many.early
+        if late.f == "read":
+            return self._lacks(late, many)
         done = [one for one in many.done if before(one, late)]
         placed = [one for one in many.done if one not in done and one is not late]
         since = "" if early is None else f" after {self._by(early)}"
@@ -179,8 +179,15 @@ class _Log(Explained):
             f"{said}, but {self._called(late, 'called after that')} and leaves no room for "
             f"{'it' if len(done) + len(placed) == 1 else 'all of them'}",
             proof | self._shown_by(*proof),
-            self._lost_or_stale(late) if late.f == "read" else "lost entry",
+            "lost entry",
         )
+
+    def _lacks(self, read: Operation, many: TooMany) -> Contradiction:
+        """Every read is the beginning of the longest: what has no place in it is not in it."""
+        seen = set(map(canonical, read.result))
+        one = next(one for one in many.done if before(one, read) and canonical(one.value) not in seen)
+        said = f"{what(one)} was acknowledged at {returned(one)}, but {self._called(read, 'called after that')}"
+        return Contradiction(f"{said} and leaves no room for it", [one, read], self._lost_or_stale(read))
 
     def _lost_or_stale(self, late: Operation) -> Anomaly:
         """Of a read that saw too little: stale if somebody saw more in the end, who looked at the same time or later."""

@@ -102,8 +102,8 @@ class _Queue:
         if value.dequeue is not None:
             other = value.dequeue
             raise Contradiction(
-                f"{shown}, but {who(other)} had dequeued it too{asked(other)}, at {returned(other)}, and it was enqueued only "
-                "once",
+                f"{shown}, but {who(other)} {'had ' * (end_of(other) < end_of(dequeue))}dequeued it too{asked(other)}, at "
+                f"{returned(other)}, and it was enqueued only once",
                 [value.enqueue, other, dequeue],
                 "dequeued twice",
             )

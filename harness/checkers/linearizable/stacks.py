@@ -238,7 +238,8 @@ def _take(value: _Value | None, pop: Operation) -> None:
     if value.pop is not None:
         other = value.pop
         raise Contradiction(
-            f"{shown}, but {who(other)} had popped it too{asked(other)}, at {returned(other)}, and it was pushed only once",
+            f"{shown}, but {who(other)} {'had ' * (end_of(other) < end_of(pop))}popped it too{asked(other)}, at "
+            f"{returned(other)}, and it was pushed only once",
             [value.push, other, pop],
             "popped twice",
         )

@@ -49,7 +49,14 @@ def _because(case: Case) -> str:
         return ", whatever had been added"
     told = [_done(one) for one in others[:_MOST_TOLD]]
     more = f", and {len(others) - _MOST_TOLD} more such operations" if len(others) > _MOST_TOLD else ""
-    return f": {', and '.join(told)}{more}"
+    return f"{_whatever_else(case)}: {', and '.join(told)}{more}"
+
+
+def _whatever_else(case: Case) -> str:
+    """What makes no difference, but stands between the sums that are told and the bound."""
+    late = case.culprit
+    rest = (one for one in case.history if one not in case.certain and one.f == "add" and one.value)
+    return ", whatever else had been added" if any(not before(late, one) for one in rest) else ""
 
 
 def _done(one: Operation) -> str:

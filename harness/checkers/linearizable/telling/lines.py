@@ -58,12 +58,13 @@ def _empty(case: Case, taken: list[Operation]) -> Story | None:
         for one in puts:
             if before(one, empty) and canonical(one.value) not in out and _contradict(case, [one, empty]):
                 return Story("lost element", f"{found}, but {done(one)}, and {_nobody_took(case, one)}")
-        if empty is case.culprit:
-            gone = {canonical(one.result) for one in takers if before(one, empty)}
-            inside = [one for one in puts if not before(empty, one) and canonical(one.value) not in gone] or puts
-            told = f": {', and '.join(done(one) for one in inside[:3])}" if inside else ""
-            sentence = f"{found}, but all that time something was inside{told}"
-            return Story("empty although it was not", sentence)
+    for empty in empties[:1]:
+        found = f"{who(empty)} found the {case.model.name} empty{asked(empty)} ({span(empty)})"
+        gone = {canonical(one.result) for one in takers if before(one, empty)}
+        inside = [one for one in puts if not before(empty, one) and canonical(one.value) not in gone] or puts
+        told = f": {', and '.join(done(one) for one in inside[:3])}" if inside else ""
+        sentence = f"{found}, but all that time something was inside{told}"
+        return Story("empty although it was not", sentence)
     return None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from harness.checkers.linearizable.explain import Story, asked, called, returned, span, what, who
+from harness.checkers.linearizable.explain import Story, asked, called, did, returned, span, what, who
 from harness.checkers.linearizable.moments import before, end_of
 from harness.checkers.linearizable.telling import generic
-from harness.checkers.linearizable.telling.case import Case
+from harness.checkers.linearizable.telling.case import Case, begun
+from harness.checkers.linearizable.telling.named import Named
 from harness.checkers.linearizable.telling.nobody import shown_from_nowhere
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
@@ -23,7 +24,7 @@ def story(case: Case) -> Story:
     told = _places(case)
     for read in reads:
         told = told or _log_read(case, read)
-    return told or _too_early_a_place(case) or generic.story(case)
+    return told or _no_room(case) or _no_place(case) or _alone(case) or generic.story(case)
 
 
 def _places(case: Case) -> Story | None:
@@ -37,6 +38,11 @@ def _places(case: Case) -> Story | None:
         if one.result >= begun:
             why = f"only {begun} appends had begun by then, this one among them"
             return Story("no such place", f"{_placed(one)}, but {why}")
+    for one in given:
+        for read in case.certain:
+            told = _told_and_read(one, read) if read.f == "read" and read.type == "ok" else None
+            if told is not None:
+                return told
     for late in reversed(given):
         for early in given:
             if early is late:
@@ -47,6 +53,16 @@ def _places(case: Case) -> Story | None:
                 return Story(
                     "out of order", f"{_placed(late)}, but {_placed(early)}, before {who(late)} began at {called(late)}"
                 )
+    return None
+
+
+def _told_and_read(one: Operation, read: Operation) -> Story | None:
+    if one.result < len(read.result):
+        there = read.result[one.result]
+        if canonical(there) == canonical(one.value):
+            return None
+        sentence = f"{_placed(one)}, but {who(read)} read {show(there)} there{asked(read)} ({span(read)})"
+        return Story("logs differ", sentence)
     return None
 
 
@@ -86,18 +102,45 @@ def _log_read(case: Case, late: Operation) -> Story | None:
     return None
 
 
-def _too_early_a_place(case: Case) -> Story | None:
-    """An append with a place before which there is no room for what had been acknowledged when it was called."""
+def _no_room(case: Case) -> Story | None:
+    """A place, or a read, that leaves no room for all that had been acknowledged before."""
     for late in case.certain:
-        if late.f != "append" or late.type != "ok" or late.result is None:
+        if late.type != "ok" or late.result is None:
             continue
         there = [one for one in case.certain if one.f == "append" and before(one, late)]
-        if len(there) > late.result:
+        room = len(late.result) if late.f == "read" else late.result
+        if len(there) > room:
             told = " and ".join(f"{what(one)} by {returned(one)}" for one in there[:_MOST_TOLD])
             more = f" and {len(there) - _MOST_TOLD} more" if len(there) > _MOST_TOLD else ""
-            said = f"{_placed(late)}, but before it began, at {called(late)}, there had been acknowledged {told}{more}"
-            return Story("lost entry", said)
+            said = f"{did(late)} by {returned(late)}" if late.f == "read" else _placed(late)
+            when = f"before it began, at {called(late)}, there had been acknowledged"
+            return Story("lost entry", f"{said}, but {when} {told}{more}")
     return None
+
+
+def _no_place(case: Case) -> Story | None:
+    """One append that was given a place that it can't have had, with the others that had begun."""
+    (one, *more) = case.certain
+    if more or one.f != "append" or one.type != "ok" or one.result is None:
+        return None
+    others = [other for other in case.history if other.f == "append" and other.began < end_of(one) and other is not one]
+    sentence = f"{_placed(one)}, but not so many of the others that had begun by then can have come before it"
+    return Named("no such place", sentence, tuple(others) if len(others) <= _MOST_TOLD else ())
+
+
+def _alone(case: Case) -> Story | None:
+    """One read that nothing gives, with the appends of what was read."""
+    (read, *more) = case.certain
+    if more or read.f != "read":
+        return None
+    seen = set(map(canonical, read.result))
+    appends = [
+        one for one in case.history if one.f == "append" and canonical(one.value) in seen and not before(read, one)
+    ]
+    if not 0 < len(appends) <= _MOST_TOLD:
+        return None
+    told = "; ".join(map(begun, appends))
+    return Named("no order", f"{begun(read)}, but no order of these gives that: {told}", tuple(appends))
 
 
 def _later_reads(case: Case, late: Operation) -> list[Operation]:

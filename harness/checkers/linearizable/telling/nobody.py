@@ -15,6 +15,8 @@ def brought_by_nobody(case: Case, one: Operation, value: object, put: str, said:
     """The story of a value that `one` saw, as it is `said`, and that nobody had brought by `put` yet, or ever; else None."""
     sources = [source for source in case.history if source.f == put and canonical(source.value) == canonical(value)]
     sources = [source for source in sources if source is not one]
+    idle = [source for source in sources if put == "add" and source.result is False]
+    sources = [source for source in sources if source not in idle]
     if sources and all(before(one, source) for source in sources):
         first = min(sources, key=lambda source: source.began)
         sentence = f"{said}, but {who(first)} began to {first.f} {show(value)} only at {called(first)}{asked(first)}"
@@ -28,7 +30,10 @@ def brought_by_nobody(case: Case, one: Operation, value: object, put: str, said:
     for attempt in attempts[:1]:
         began = f"{who(attempt)} began to {put} {show(value)} only at {called(attempt)}{asked(attempt)}"
         return Named("value from the future", f"{said}, but {began}, and that failed", (attempt,))
-    return Story("value from nowhere", f"{said}, but nobody ever {_BROUGHT[put]} {show(value)}")
+    sentence = f"{said}, but nobody ever {_BROUGHT[put]} {show(value)}"
+    if idle:
+        return Named("value from nowhere", f"{sentence}: {what(idle[0])} found it there already", (idle[0],))
+    return Story("value from nowhere", sentence)
 
 
 def refused(attempt: Operation, one: Operation) -> str:
