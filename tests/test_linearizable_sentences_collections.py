@@ -195,6 +195,27 @@ TOLD: dict[str, tuple[str, list[dict[str, Any]], list[tuple[str, str, set[int]]]
         ],
         [("empty although it was not", "p3 found the queue empty (2.000 s to 3.000 s), but all that time", {2, 3})],
     ),
+    "set: what was added only after it was read": (
+        "set",
+        [
+            row("read", None, [2], 0, 5),
+            row("add", 3, None, 2, 3),
+            row("read", None, [], 6, 10),
+            row("add", 2, None, 19, 23),
+        ],
+        [
+            ("lost element", "p2's add of 3 was acknowledged at 3.000 s, but p3 did not find it", {2, 3}),
+            ("value from the future", "p1 read 2 by 5.000 s, but p4 began to add 2 only at 19.000 s", {1, 4}),
+        ],
+    ),
+    "counter: nobody had begun to add": (
+        "counter",
+        [row("read", None, -1, 0, 1), row("read", None, 1, 2, 3), row("add", -1, None, 4, 5)],
+        [
+            ("no such sum", "p1 read -1 at 1.000 s, but nobody had begun to add anything by then", {1}),
+            ("no such sum", "p2 read 1 at 3.000 s, which no number of adds of -1 can make", {2, 3}),
+        ],
+    ),
     "counter: an add counts itself": (
         "counter",
         [row("add", 2, 0, 0, 1)],
@@ -274,7 +295,7 @@ TOLD: dict[str, tuple[str, list[dict[str, Any]], list[tuple[str, str, set[int]]]
         [
             (
                 "failed write seen",
-                "nobody ever added anything, not counting p1's add of 1, which was answered with a failure",
+                "nobody had begun to add anything by then, not counting p1's add of 1, which was answered with a failure",
                 {1, 2},
             )
         ],
@@ -285,7 +306,7 @@ TOLD: dict[str, tuple[str, list[dict[str, Any]], list[tuple[str, str, set[int]]]
         [
             (
                 "counter too high",
-                "nobody ever added anything, not counting p1's add of 1, which was answered with a failure",
+                "nobody had begun to add anything by then, not counting p1's add of 1, which was answered with a failure",
                 {1, 2},
             )
         ],

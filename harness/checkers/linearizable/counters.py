@@ -98,7 +98,7 @@ class _Counter(Explained):
         said = f"{_told(operation)} at {returned(operation)}, which no number of adds of {self.amount}{own} can make"
         if not self.adds:
             zero = " but 0" if self.adds_nothing else ""
-            said = f"{_told(operation)} at {returned(operation)}, but nobody ever added anything{zero}"
+            said = f"{_told(operation)} at {returned(operation)}, but nobody had begun to add anything{zero} by then"
         return Contradiction(said, [operation, *self._few(self.adds)], "no such sum")
 
     def _backwards(self, backwards: Backwards) -> Contradiction:
@@ -118,7 +118,7 @@ class _Counter(Explained):
         started = sum(one.began < (witness.ended or 0) for one in self.adds)
         missing = witness.result // self.amount - started
         if not self.adds:
-            why = f"nobody ever added anything{' but 0' if self.adds_nothing else ''}"
+            why = f"nobody had begun to add anything{' but 0' if self.adds_nothing else ''} by then"
         elif missing > 0:
             adds = f"{f'only {started}' if started else 'no'} {'add' if started == 1 else 'adds'} of {self.amount}"
             why = f"{adds} had been called by then{f', {missing} too few' if started else ''}"
@@ -142,7 +142,7 @@ class _Counter(Explained):
         return Contradiction(
             f"{names}, {since}, had been acknowledged by {called(late)}{told}, but {_told(late)} then, "
             f"which leaves {'it' if len(done) + len(placed) == 1 else 'one of them'} out",
-            {late, *self._few(many.done), *placed[:_MOST_TOLD], *([] if many.early is None else [many.early])},
+            {late, *self._few([*done, *placed]), *placed[:_MOST_TOLD], *([] if many.early is None else [many.early])},
             "counter too low",
         )
 

@@ -172,9 +172,8 @@ class _Log(Explained):
                 f", and {self._told(one) or f'{self._seen(one)} came before'}" for one in placed[:_MOST_TOLD]
             )
             said += f", and {len(placed) - _MOST_TOLD} more came before it" if len(placed) > _MOST_TOLD else ""
-        proof = {late, *(many.done if len(many.done) <= _MOST_SHOWN else done[:1]), *([] if early is None else [early])}
-        if len(many.done) > _MOST_SHOWN:
-            proof |= set(placed[:_MOST_TOLD])
+        proof = {late, *placed[:_MOST_TOLD], *([] if early is None else [early])}
+        proof |= {*done, *placed} if len(done) + len(placed) <= _MOST_SHOWN else {done[0]}
         return Contradiction(
             f"{said}, but {self._called(late, 'called after that')} and leaves no room for "
             f"{'it' if len(done) + len(placed) == 1 else 'all of them'}",

@@ -1,15 +1,18 @@
-"""Violations that an operation would explain that failed: what certainly did not happen seems to have happened all the same."""
+"""What a story can't know that was told of a prefix: operations that failed, or that brought a value only later.
+
+A failed operation certainly did not happen. If it would explain a violation, it seems to have happened all the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from harness.checkers.linearizable.explain import Story, what
 from harness.checkers.linearizable.telling.case import Case, done
 from harness.checkers.linearizable.telling.cores import proves
 from harness.checkers.linearizable.telling.named import Named
-from harness.checkers.linearizable.telling.nobody import brought_by_nobody, shown_from_nowhere
+from harness.checkers.linearizable.telling.nobody import all_from_nowhere, brought_by_nobody
 from harness.checkers.linearizable.telling.projection import values_of
 from harness.checkers.operations import Operation
 from harness.models.counter import Counter
@@ -24,13 +27,13 @@ _MOST_TRIED = 8
 _MOST_NAMED = 3
 
 
-def with_failures(case: Case, story: Story) -> Story:
-    """The story, told with the failed operations that would explain what it tells; as it is, if there are none."""
+def with_the_rest(case: Case, story: Story) -> Story:
+    """The story, told with the operations that failed and would explain it, or that came later; as it is, if there are none."""
     put = _PUTTING.get(type(case.model))
     if put is None or isinstance(story, Named):
         return story
     if story.anomaly == "value from nowhere":
-        return _from_a_failure(case, put) or story
+        return _failed_or_came_later(case, put) or story
     attempts = [one for one in _attempts(case, put, story) if one.began < (case.culprit.ended or 0)]
     if not attempts:
         return story
@@ -42,16 +45,17 @@ def with_failures(case: Case, story: Story) -> Story:
     return Named(story.anomaly, f"{story.sentence}, {_not_counting(attempts)}", tuple(attempts[:_MOST_NAMED]))
 
 
-def _from_a_failure(case: Case, put: str) -> Story | None:
+def _failed_or_came_later(case: Case, put: str) -> Story | None:
+    """An algorithm that was shown a prefix, without what failed, says that nobody ever brought a value; somebody tried to."""
     for one in case.certain:
+        told: Iterable[Story | None] = ()
         if one.f == "read":
-            told = shown_from_nowhere(case, one, put)
+            told = all_from_nowhere(case, one, put)
         elif one.f in ("dequeue", "pop") and one.result is not None:
-            told = brought_by_nobody(case, one, one.result, put, done(one))
-        else:
-            continue
-        if isinstance(told, Named):
-            return told
+            told = [brought_by_nobody(case, one, one.result, put, done(one))]
+        for story in told:
+            if isinstance(story, Named):
+                return story
     return None
 
 

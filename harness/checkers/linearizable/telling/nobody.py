@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from harness.checkers.linearizable.explain import Story, asked, called, returned, what, who
 from harness.checkers.linearizable.moments import before
 from harness.checkers.linearizable.telling.case import Case
@@ -41,15 +44,23 @@ def refused(attempt: Operation, one: Operation) -> str:
     return f"{what(attempt)} {'had been' if before(attempt, one) else 'was'} answered with a failure"
 
 
+_MOST_TOLD = 50
 _BROUGHT = {"enqueue": "enqueued", "push": "pushed", "add": "added", "append": "appended", "send": "sent"}
 
 
 def shown_from_nowhere(case: Case, read: Operation, put: str) -> Story | None:
     """One of the many values that were read at once, if nobody had brought it."""
+    return next(all_from_nowhere(case, read, put), None)
+
+
+def all_from_nowhere(case: Case, read: Operation, put: str) -> Iterator[Story]:
+    """Of each value that was read and that nobody had brought, its story; of the first few, if there are many."""
     verb = "was shown" if read.f == "list" else "read"
-    for value in shown(read):
+    brought = [one for one in case.history if one.f == put and not before(read, one)]
+    there = {canonical(one.value) for one in brought if put != "add" or one.result is not False}
+    strays = (value for value in shown(read) if canonical(value) not in there)
+    for value in islice(strays, _MOST_TOLD):
         said = f"{who(read)} {verb} {show(value)}{asked(read)} by {returned(read)}"
         told = brought_by_nobody(case, read, value, put, said)
         if told is not None:
-            return told
-    return None
+            yield told

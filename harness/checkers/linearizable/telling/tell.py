@@ -147,7 +147,7 @@ def _finding(seen_as: _View, violation: Violation, budget: Budget) -> Finding:
         near = sorted(shown, key=lambda operation: abs(operation.began - violation.culprit.began))[:_LONGEST_PROOF]
         shown = sorted(near, key=lambda operation: operation.began)
     story = violation.proof.story or _story(seen_as, violation, budget)
-    story = _with_failures(seen_as, violation, story, budget)
+    story = _with_the_rest(seen_as, violation, story, budget)
     if isinstance(story, Named):
         by_index = {one.index: one for one in (*map(seen_as.original, story.also), *shown)}
         shown = sorted(by_index.values(), key=lambda operation: operation.began)
@@ -223,12 +223,12 @@ def _case(seen_as: _View, violation: Violation, budget: Budget) -> Case:
     )
 
 
-def _with_failures(seen_as: _View, violation: Violation, story: Story, budget: Budget) -> Story:
-    """What the algorithms tell knows nothing of what failed."""
-    if not seen_as.part.failed or not violation.proof.certain:
+def _with_the_rest(seen_as: _View, violation: Violation, story: Story, budget: Budget) -> Story:
+    """What the algorithms tell knows nothing of what failed, and perhaps not of what came later."""
+    if not violation.proof.certain:
         return story
     try:
-        return failures.with_failures(_case(seen_as, violation, budget), story)
+        return failures.with_the_rest(_case(seen_as, violation, budget), story)
     except Stopped:
         return story
 
