@@ -210,4 +210,4 @@ def test_two_projects_at_once_are_told(already_up: dict[str, Container]) -> None
         with pytest.raises(ClusterError, match="up more than once, as another and rashomon-test"), DockerCluster(1):
             pass
     finally:
-        subprocess.run(["docker", "rm", "-f", made.stdout.strip()], capture_output=True, check=True)
+        subprocess.run(["docker", "rm", "-f", "-v", made.stdout.strip()], capture_output=True, check=True)
