@@ -12,7 +12,7 @@ from node.protocols import PROTOCOLS
 from node.protocols.leased_primary import LeasedPrimary
 from tests.support.fake_clients import Clients
 from tests.support.fake_network import FakeNetwork
-from tests.support.hammer import Broken, Mishaps, hammer, runs_until_caught
+from tests.support.hammer import Broken, Mishaps, finds, hammer, runs_until_caught
 from tests.support.raft_witness import Witness
 
 HASTY = {
@@ -240,9 +240,7 @@ PLAYED = ["ignores-drift", "forgets-grants", "no-fencing"]
 )
 def test_the_hammer_finds_this_flaw(flaw: str, limit: int) -> None:
     protocol = flawed("leased-primary", [flaw])
-    runs = runs_until_caught(lambda seed: run(seed, protocol), limit)
-    print(f"{flaw}: caught after {runs} runs")
-    assert runs is not None, f"{flaw} went unnoticed in {limit} runs"
+    finds(flaw, limit, lambda seed: run(seed, protocol))
 
 
 def test_every_flaw_is_looked_for() -> None:

@@ -16,7 +16,7 @@ from node.protocols import PROTOCOLS
 from node.protocols.two_phase_commit import TwoPhaseCommit
 from tests.support.fake_clients import Clients
 from tests.support.fake_network import FakeNetwork, Weather
-from tests.support.hammer import Mishaps, hammer, runs_until_caught
+from tests.support.hammer import Mishaps, finds, hammer
 from tests.support.scenes import answered
 from tests.support.simulations import simulated_spec
 
@@ -309,9 +309,7 @@ FOUND = {
 @pytest.mark.parametrize(("flaw", "limit"), FOUND.items())
 def test_the_hammer_finds_this_flaw(flaw: str, limit: int) -> None:
     protocol = flawed("two-phase-commit", [flaw])
-    runs = runs_until_caught(lambda seed: run(seed, protocol), limit)
-    print(f"{flaw}: caught after {runs} runs")
-    assert runs is not None, f"{flaw} went unnoticed in {limit} runs"
+    finds(flaw, limit, lambda seed: run(seed, protocol))
 
 
 def test_every_flaw_is_looked_for() -> None:

@@ -167,3 +167,10 @@ def runs_until_caught(run: Callable[[int], object], limit: int) -> int | None:
         except (Broken, KeyError):
             return seed + 1
     return None
+
+
+def finds(flaw: str, limit: int, run: Callable[[int], object]) -> None:
+    """Fails unless one of so many runs of a protocol with this flaw breaks."""
+    runs = runs_until_caught(run, limit)
+    print(f"{flaw}: caught after {runs} runs")
+    assert runs is not None, f"{flaw} went unnoticed in {limit} runs"

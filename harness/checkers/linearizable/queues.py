@@ -27,8 +27,11 @@ from harness.checkers.linearizable.decision import Contradiction, Decision, Unde
 from harness.checkers.linearizable.explain import asked, called, did, returned, what, who
 from harness.checkers.linearizable.lines import Value, in_line
 from harness.checkers.linearizable.moments import before, end_of
+from harness.checkers.linearizable.taking import Words, wrongly_taken
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
+
+_WORDS = Words("enqueue", "enqueued", "dequeued", "dequeued twice")
 
 _T = TypeVar("_T")
 
@@ -96,22 +99,8 @@ class _Queue:
             value.dequeue = dequeue
             value.take(dequeue)
             return
-        shown = f"{did(dequeue)} at {returned(dequeue)}"
-        if value is None:
-            raise Contradiction(f"{shown}, but nobody ever enqueued it", [dequeue], "value from nowhere")
-        if value.dequeue is not None:
-            other = value.dequeue
-            raise Contradiction(
-                f"{shown}, but {who(other)} {'had ' * (end_of(other) < end_of(dequeue))}dequeued it too{asked(other)}, at "
-                f"{returned(other)}, and it was enqueued only once",
-                [value.enqueue, other, dequeue],
-                "dequeued twice",
-            )
-        raise Contradiction(
-            f"{shown}, but its enqueue by {who(value.enqueue)}{asked(value.enqueue)} began only at {called(value.enqueue)}",
-            [value.enqueue, dequeue],
-            "value from the future",
-        )
+        put, other = (None, None) if value is None else (value.enqueue, value.dequeue)
+        raise wrongly_taken(dequeue, put, other, _WORDS)
 
     def _compare_orders(self) -> None:
         """Nobody who was put in before another is taken out after it."""

@@ -24,8 +24,11 @@ from harness.checkers.linearizable.decision import Contradiction, Decision, Unde
 from harness.checkers.linearizable.explain import asked, called, did, returned, what, who
 from harness.checkers.linearizable.moments import end_of
 from harness.checkers.linearizable.nesting import EMPTY, Moment, Span, nest
+from harness.checkers.linearizable.taking import Words, wrongly_taken
 from harness.checkers.operations import Operation
 from harness.models.values import canonical, show
+
+_WORDS = Words("push", "pushed", "popped", "popped twice")
 
 _MOST_SHRUNK = 300
 """Values that contradict each other are tried to be left out one by one where there are no more than so many."""
@@ -232,22 +235,8 @@ def _take(value: _Value | None, pop: Operation) -> None:
     if value is not None and value.pop is None and end_of(pop) > value.push.began:
         value.pop = pop
         return
-    shown = f"{did(pop)} at {returned(pop)}"
-    if value is None:
-        raise Contradiction(f"{shown}, but nobody ever pushed it", [pop], "value from nowhere")
-    if value.pop is not None:
-        other = value.pop
-        raise Contradiction(
-            f"{shown}, but {who(other)} {'had ' * (end_of(other) < end_of(pop))}popped it too{asked(other)}, at "
-            f"{returned(other)}, and it was pushed only once",
-            [value.push, other, pop],
-            "popped twice",
-        )
-    raise Contradiction(
-        f"{shown}, but its push by {who(value.push)}{asked(value.push)} began only at {called(value.push)}",
-        [value.push, pop],
-        "value from the future",
-    )
+    put, other = (None, None) if value is None else (value.push, value.pop)
+    raise wrongly_taken(pop, put, other, _WORDS)
 
 
 def _popped_from_below(popped: Sequence[_Value], values: Sequence[_Value]) -> dict[_Value, _Value]:

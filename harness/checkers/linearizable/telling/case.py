@@ -38,6 +38,11 @@ class Case:
     def others(self) -> list[Operation]:
         return [one for one in self.certain if one is not self.culprit]
 
+    @property
+    def known(self) -> list[Operation]:
+        """All that had begun when the culprit returned: what comes later can't explain it."""
+        return [one for one in self.history if one.began < (self.culprit.ended or 0)]
+
 
 def done(one: Operation) -> str:
     """`p2 added 5 (n1) by 2.000 s`."""

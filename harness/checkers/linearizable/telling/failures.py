@@ -89,10 +89,8 @@ def _explaining(case: Case, attempts: Sequence[Operation]) -> list[Operation]:
 
 def _fails(case: Case, attempts: Sequence[Operation]) -> bool | None:
     """Whether nothing explains what is certain, if these attempts may have been carried out; None if it can't be told."""
-    end = case.culprit.ended or 0
-    known = [one for one in case.history if one.began < end]
-    known += [replace(one, type="info", result=None, return_ns=None, ended=None) for one in attempts]
-    return proves(case.certain, sorted(known, key=lambda one: one.began), case.model, case.budget)
+    tried = [replace(one, type="info", result=None, return_ns=None, ended=None) for one in attempts]
+    return proves(case.certain, sorted([*case.known, *tried], key=lambda one: one.began), case.model, case.budget)
 
 
 def _not_counting(attempts: Sequence[Operation]) -> str:

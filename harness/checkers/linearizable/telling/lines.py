@@ -112,9 +112,7 @@ def _nobody_took(case: Case, one: Operation) -> str:
 
 def _contradict(case: Case, operations: list[Operation]) -> bool:
     """Whether these contradict each other already, whatever the others did."""
-    end = case.culprit.ended or 0
-    history = [one for one in case.history if one.began < end]
-    return proves(operations, history, case.model, case.budget) is True
+    return proves(operations, case.known, case.model, case.budget) is True
 
 
 def _from_nowhere(case: Case, taken: list[Operation], put: str) -> Story | None:

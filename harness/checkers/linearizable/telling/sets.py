@@ -73,8 +73,7 @@ def _elements(operations: Iterable[Operation]) -> Iterator[Hashable]:
 
 def _contradict(case: Case, operations: list[Operation], element: Hashable) -> bool:
     """Whether these contradict each other already by what they tell of this element, whatever the others did."""
-    end = case.culprit.ended or 0
-    history = projected([one for one in case.history if one.began < end], case.model, {element})
+    history = projected(case.known, case.model, {element})
     indexes = {one.index for one in operations}
     certain = [one for one in history if one.index in indexes]
     return proves(certain, history, case.model, case.budget) is True
